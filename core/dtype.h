@@ -1,0 +1,53 @@
+/* dtype.h: element types: how the bytes of one part are read. One row per type in dtype.c. */
+#ifndef CORE_DTYPE_H
+#define CORE_DTYPE_H
+
+#include "core/status.h"
+
+typedef struct pl_layout pl_layout;     /* shape:stride order of places in a block; comes with the container */
+
+typedef struct pl_dtype {
+    const char *name;           /* lower case, as --type takes it: "q4_0" */
+    int block, bytes;           /* elements per block, bytes per block */
+    int gguf_id;                /* ggml type id; -1: GGUF cannot hold it */
+    const char *safetensors;    /* its name there ("BF16"); NULL: safetensors cannot hold it as such */
+    const pl_layout *layout;    /* place in the block -> element; NULL: in order */
+    /* count elements (a multiple of block) to f32: the definition, plain C. NULL: only inside a
+     * scheme, or data that is no weight (integers). */
+    void (*decode)(const void *blocks, float *out, int64_t count);
+    /* Offsets of the f16 scale fields in a block, -1: none; a non-finite one makes the block bad. */
+    int scale_at[2];
+} pl_dtype;
+
+/* Index into pl_dtypes; the order is of no meaning. */
+enum {
+    PL_F32, PL_F16, PL_BF16, PL_Q8_0, PL_Q4_0, PL_Q4_1, PL_Q5_0, PL_Q5_1,
+    PL_DTYPES
+};
+extern const pl_dtype pl_dtypes[PL_DTYPES];
+
+/* NULL when there is none. Names compare without case. */
+const pl_dtype *pl_dtype_find(const char *name);
+const pl_dtype *pl_dtype_by_gguf(int id);
+const pl_dtype *pl_dtype_by_safetensors(const char *name);
+/* A name for the sentence about a type we cannot read: "q4_k", or NULL if nobody knows the id. */
+const char *pl_dtype_gguf_name(int id);
+
+/* Bytes of a row of cols elements; PL_E_WISH if cols is no multiple of the block. */
+pl_status pl_dtype_row_bytes(const pl_dtype *dtype, int64_t cols, int64_t *bytes);
+
+/* Decodes by the fastest variant of this machine; same bits as dtype->decode. */
+void pl_decode(const pl_dtype *dtype, const void *blocks, float *out, int64_t count);
+
+/* A list of decoders, filled by an init per instruction set; NULL entries mean dtype->decode. Tests
+ * build any variant through pl_decoders_init(list, flags). */
+typedef struct pl_decoders {
+    void (*decode[PL_DTYPES])(const void *blocks, float *out, int64_t count);
+} pl_decoders;
+void pl_decoders_init(pl_decoders *list, unsigned cpu_flags);
+
+/* Index of the first element that belongs to a block with a non-finite scale, or is itself not
+ * finite; -1: all `count` elements are finite. */
+int64_t pl_dtype_find_nonfinite(const pl_dtype *dtype, const void *blocks, int64_t count);
+
+#endif

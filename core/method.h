@@ -1,0 +1,47 @@
+/* method.h: a method finds good bytes for a storage type; its name is what --method takes. */
+#ifndef CORE_METHOD_H
+#define CORE_METHOD_H
+
+#include "core/grid.h"
+#include "core/source.h"
+
+typedef struct pl_step pl_step;
+typedef struct pl_method pl_method;
+
+/* One tensor of the plan: who encodes it, how, into exactly which parts. */
+struct pl_step {
+    pl_id id;
+    int tensor;                 /* in the source's model */
+    const char *name;           /* under which the sink stores it */
+    const pl_method *method;
+    const pl_grid *grid;        /* NULL: the method needs none */
+    const char *why;            /* reason if the type is not the one wished for, else NULL */
+    pl_packed out;              /* exact parts before any data; ptr NULL */
+};
+
+enum {                          /* what one call of a method sees */
+    PL_SCOPE_ROWS               /* any range of whole granules, in any order, from any worker */
+};
+enum {                          /* flags */
+    PL_METHOD_EXACT = 1         /* same input: same bytes on every processor */
+};
+
+struct pl_method {
+    const char *name, *summary;
+    int scope;
+    unsigned flags;
+    /* Can it fill this step's type from a matrix stored as `from`? NULL: any. */
+    bool (*accepts)(const pl_step *step, const pl_tensor *from);
+    /* Scratch bytes per worker that encode needs for `count` rows. */
+    int64_t (*scratch)(const pl_step *step, const pl_tensor *from, int64_t count);
+    /* Fills the parts of rows first .. first+count-1: rows->part[].ptr point to writable buffers. */
+    pl_status (*encode)(const pl_step *step, const pl_input *in, int64_t first, int64_t count,
+                        pl_packed *rows, pl_arena *scratch);
+};
+
+/* By name; NULL if there is none. Lists end with NULL. */
+const pl_method *pl_method_find(const pl_method *const *methods, const char *name);
+/* The grid whose span takes this type; NULL if none does. */
+const pl_grid *pl_grid_find(const pl_grid *const *grids, const pl_type *type, int64_t cols);
+
+#endif

@@ -1,0 +1,89 @@
+/* packed.h: storage types and packed matrices: the one shape of every stored weight. */
+#ifndef CORE_PACKED_H
+#define CORE_PACKED_H
+
+#include "core/dtype.h"
+#include "core/mem.h"
+
+typedef struct pl_packed pl_packed;
+
+/* How parts make a matrix. One row per scheme in packed.c; only `plain` so far: one part of codes,
+ * each row a whole number of blocks. */
+typedef struct pl_scheme {
+    const char *name;
+    int factors;                /* 2: a chain of two matrices, factor 0 meets x first */
+    /* Fills granule, nparts and the parts' role, dtype, bytes, stride exactly, from type, rows, cols,
+     * rank. What a file holds is checked against this. PL_E_WISH if the shape does not fit. */
+    pl_status (*layout)(pl_packed *p);
+    /* View of one factor as a packed matrix; NULL if factors is 1. */
+    pl_status (*factor)(const pl_packed *p, int which, pl_packed *view);
+    /* rows [count][cols], rows first .. first+count-1: the definition of the matrix's values. */
+    pl_status (*decode)(const pl_packed *p, int64_t first, int64_t count, float *rows,
+                        pl_arena *scratch);
+} pl_scheme;
+
+extern const pl_scheme pl_scheme_plain;
+
+/* Storage type: what --type names. scheme NULL: no type. */
+typedef struct pl_type {
+    const pl_scheme *scheme;
+    const pl_dtype *element, *scale;    /* of codes and of scales kept in a part of their own */
+    int32_t bits, group;                /* integer schemes; 0 for block types */
+    bool symmetric;
+} pl_type;
+
+/* "q8_0" -> plain Q8_0. PL_E_WISH with the list of names if there is none. */
+pl_status pl_type_parse(const char *name, pl_type *out);
+pl_type pl_type_plain(int dtype_index);
+/* Its name; "?" for no type. */
+const char *pl_type_name(const pl_type *type);
+bool pl_type_equal(const pl_type *a, const pl_type *b);
+/* Comma-separated names of all plain types, for help and errors. */
+const char *pl_type_list(void);
+
+typedef enum pl_part_role {
+    PL_CODES, PL_SCALES, PL_BIASES, PL_ZEROS, PL_GLOBAL, PL_INDEX, PL_MASK
+} pl_part_role;
+
+typedef struct pl_part {
+    uint8_t role, factor;
+    int32_t id;                 /* number in the plan; -1: none */
+    const pl_dtype *dtype;
+    const pl_layout *layout;    /* NULL: the dtype's own order */
+    const uint8_t *ptr;         /* NULL: a promise (in a plan) */
+    int64_t bytes, stride;      /* stride: bytes per granule of rows; 0: one for the whole matrix */
+} pl_part;
+
+#define PL_MAX_PARTS 8
+
+/* A matrix [rows][cols], a vector is [n][1]; owns nothing. */
+struct pl_packed {
+    pl_type type, inner[2];     /* inner: how each factor of a chain is stored */
+    int64_t rows, cols;
+    int32_t granule;            /* rows that share bytes: a range of rows is cut only between granules; 0: all rows */
+    int32_t order;              /* row order: 0 as Hugging Face stores it; h: rotary pairs interleaved in heads of h rows */
+    int32_t rank, nonzeros;
+    int32_t nparts;
+    pl_part part[PL_MAX_PARTS];
+};
+
+/* type, rows, cols -> parts, all other fields zero. */
+pl_status pl_packed_init(pl_packed *p, pl_type type, int64_t rows, int64_t cols);
+/* Bytes of all parts. */
+int64_t pl_packed_bytes(const pl_packed *p);
+/* Rows first .. first+count-1 as a packed matrix of its own; both must fall on granules. */
+pl_status pl_packed_rows(const pl_packed *p, int64_t first, int64_t count, pl_packed *view);
+/* Decodes rows to f32 [count][cols]; checks the range. scratch may be NULL for plain types. */
+pl_status pl_packed_decode(const pl_packed *p, int64_t first, int64_t count, float *rows,
+                           pl_arena *scratch);
+
+/* Row r of a matrix in order `order` is row pl_order_source(r, order) in Hugging Face's order:
+ * within a head of h rows, interleaved row 2j+s is half-split row s*h/2 + j. Order 0: r. */
+static inline int64_t pl_order_source(int64_t row, int32_t order)
+{
+    if (order == 0) return row;
+    int64_t head = row / order * order, r = row % order;
+    return head + (r % 2) * (order / 2) + r / 2;
+}
+
+#endif

@@ -1,0 +1,48 @@
+/* plan.h: everything that will be written, known before the first byte of data. */
+#ifndef CORE_PLAN_H
+#define CORE_PLAN_H
+
+#include "core/hash.h"
+#include "core/method.h"
+#include "core/recipe.h"
+
+typedef struct pl_plan {
+    pl_step *step;              /* in the order of the output file */
+    int steps, parts;           /* part ids run from 0 to parts-1 in that order */
+    int64_t bytes;              /* of the whole output, from the sink */
+    int64_t data_bytes;         /* of all parts */
+    int64_t peak;               /* predicted own memory (RssAnon) of the conversion */
+    int64_t range_bytes;        /* of input per work item */
+    int threads;
+    int changed;                /* steps whose type is not the one wished for */
+    const char *type_name;      /* the wish, for people and file_type */
+    pl_type type;
+    pl_digest digest;           /* of types, shapes, methods and order */
+} pl_plan;
+
+/* What the plan and convert may choose from; lists end with NULL. */
+typedef struct pl_registries {
+    const pl_method *const *methods;
+    const pl_grid *const *grids;
+} pl_registries;
+
+struct pl_sink;
+
+typedef struct pl_plan_options {
+    int threads;                /* 0: all */
+    int64_t memory;             /* upper bound for peak; 0: none */
+} pl_plan_options;
+
+/* One step per tensor. Matrices get the recipe's type by `rtn`, or `copy` when the source has it
+ * already; a row length that is no multiple of the type's block falls back to F16 (as llama-quantize
+ * does for 32-value blocks) and the step says why. Vectors become F32. PL_E_WISH if the sink or a
+ * rule cannot be met. Memory from arena. */
+pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, struct pl_sink *sink,
+                         const pl_registries *registries, const pl_plan_options *options,
+                         pl_arena *arena, pl_plan **out);
+
+/* Bits per weight: of all matrices inside decoder blocks, and of the whole output over all
+ * parameters of the model. */
+void pl_plan_bpw(const pl_plan *plan, const pl_model *model, double *body, double *file);
+
+#endif

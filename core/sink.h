@@ -1,0 +1,46 @@
+/* sink.h: where a packed model goes. A sink says which storage types it takes, gets the plan, then
+ * byte ranges of parts; it commits, or leaves nothing under the name. */
+#ifndef CORE_SINK_H
+#define CORE_SINK_H
+
+#include "core/plan.h"
+
+typedef struct pl_sink pl_sink;
+
+enum {                          /* flags */
+    PL_SINK_ANY_ORDER = 1       /* takes ranges as they come; else in plan order, rows in turn */
+};
+
+typedef struct pl_sink_ops {
+    const char *name, *extension;       /* "gguf", ".gguf" */
+    unsigned flags;
+    size_t state_size;          /* bytes of s->state, zeroed before any call */
+    /* Can this sink hold tensor t as `wish`? Sets out->type (wish, or a type the sink insists on, as
+     * f32 for vectors in GGUF), rows, cols, order, and *name (from arena); PL_E_WISH says why not. */
+    pl_status (*resolve)(pl_sink *s, const pl_model *model, const pl_tensor *t, pl_type wish,
+                         pl_packed *out, const char **name, pl_arena *arena);
+    /* Bytes of the whole output, exactly. */
+    pl_status (*size)(pl_sink *s, const pl_plan *plan, const pl_model *model, int64_t *bytes);
+    /* Opens the output; header and vocabulary are written here, the model may drop them after. */
+    pl_status (*begin)(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model,
+                       bool force);
+    /* Bytes of a part (by its id in the plan) at an offset in it. The same range again overwrites.
+     * Re-entrant with ANY_ORDER. */
+    pl_status (*put)(pl_sink *s, const pl_part *part, int64_t offset, const void *bytes, size_t len);
+    /* Makes what was put durable and gives the output its name. */
+    pl_status (*finish)(pl_sink *s);
+    /* Releases; an output that was not finished disappears. */
+    void (*close)(pl_sink *s);
+} pl_sink_ops;
+
+struct pl_sink {
+    const pl_sink_ops *ops;
+    void *state;
+};
+
+pl_status pl_sink_create(const pl_sink_ops *ops, pl_sink **out);
+void pl_sink_close(pl_sink *s);         /* accepts NULL */
+/* By name ("gguf"); NULL if there is none. */
+const pl_sink_ops *pl_sink_find(const pl_sink_ops *const *sinks, const char *name);
+
+#endif

@@ -1,0 +1,75 @@
+/* source.h: where a model comes from. A transform is a source around a source. */
+#ifndef CORE_SOURCE_H
+#define CORE_SOURCE_H
+
+#include "core/mem.h"
+#include "core/model.h"
+
+typedef struct pl_source pl_source;
+
+typedef enum pl_open_how {
+    PL_OPEN_WINDOWS,            /* convert, inspect: reads windows with pread; packed() needs scratch */
+    PL_OPEN_MAP                 /* engine: maps the files; packed() points into the map */
+} pl_open_how;
+
+typedef struct pl_source_ops {
+    const char *name;           /* "hf", "safetensors", "gguf" */
+    size_t state_size;          /* bytes of s->state, zeroed before open */
+    /* Is this path mine? Looks at bytes and folder contents, not at the extension. */
+    bool (*probe)(const char *path);
+    /* Fills s->model, s->file. The model's memory comes from s->arena. On failure close is called. */
+    pl_status (*open)(pl_source *s, const char *path, pl_open_how how);
+    void (*close)(pl_source *s);
+    /* The calls below are re-entrant. Rows are in the order that the tensor's `order` says. */
+    /* rows first .. first+count-1 of a tensor as f32 [count][cols] */
+    pl_status (*rows)(pl_source *s, int tensor, int64_t first, int64_t count, float *out,
+                      pl_arena *scratch);
+    /* the same rows as stored: pointers into the map or into scratch */
+    pl_status (*packed)(pl_source *s, int tensor, int64_t first, int64_t count, pl_packed *out,
+                        pl_arena *scratch);
+    /* is wanted next: read ahead; NULL: nothing to do */
+    void (*advise)(pl_source *s, int tensor, int64_t first, int64_t count);
+} pl_source_ops;
+
+struct pl_source {
+    const pl_source_ops *ops;
+    void *state;
+    pl_source *inner;           /* of a transform; owned */
+    pl_arena *arena;            /* lives as long as the source */
+    pl_arena *vocab_arena;      /* holds the vocabulary only, so that it can be dropped early */
+    pl_model *model;
+    const char **file;          /* every file read, for digests and to refuse them as output */
+    int files;
+    const char *path;           /* as the user gave it */
+};
+
+/* Tries each format's probe, in order; NULL ends the list. PL_E_INPUT names what was looked for. */
+pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, pl_open_how how,
+                         pl_source **out);
+void pl_source_close(pl_source *s);
+/* Frees the vocabulary: after the header is written nobody needs it. */
+void pl_source_drop_vocab(pl_source *s);
+/* Range-checked calls of the operations; what callers outside a source use. */
+pl_status pl_source_rows(pl_source *s, int tensor, int64_t first, int64_t count, float *out,
+                         pl_arena *scratch);
+pl_status pl_source_packed(pl_source *s, int tensor, int64_t first, int64_t count, pl_packed *out,
+                           pl_arena *scratch);
+void pl_source_advise(pl_source *s, int tensor, int64_t first, int64_t count);
+
+/* A matrix on its way into a method: from a source, or from memory (tests, inner steps). */
+typedef struct pl_input {
+    pl_source *source;
+    int tensor;
+    const float *memory;        /* [rows][cols] if source is NULL, in Hugging Face's order */
+    int64_t rows, cols;
+    int32_t order;              /* the row order wanted */
+    const char *name;           /* for messages */
+} pl_input;
+
+/* Rows first .. first+count-1 in the order wanted, as f32 [count][cols]. */
+pl_status pl_rows(const pl_input *in, int64_t first, int64_t count, float *out, pl_arena *scratch);
+/* The same rows as stored bytes (contiguous parts of plain types), in the order wanted. */
+pl_status pl_rows_packed(const pl_input *in, int64_t first, int64_t count, pl_packed *out,
+                         pl_arena *scratch);
+
+#endif

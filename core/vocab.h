@@ -1,0 +1,40 @@
+/* vocab.h: a model's vocabulary as sources read it, tokenizers use it and sinks write it. */
+#ifndef CORE_VOCAB_H
+#define CORE_VOCAB_H
+
+#include "core/mem.h"
+
+typedef enum pl_vocab_kind {
+    PL_VOCAB_NONE,              /* the checkpoint has no tokenizer */
+    PL_VOCAB_BPE,               /* byte-level BPE (GGUF: "gpt2") */
+    PL_VOCAB_SPM                /* SentencePiece-style BPE with byte fallback (GGUF: "llama") */
+} pl_vocab_kind;
+
+typedef enum pl_token_type {    /* GGUF's numbers */
+    PL_TOKEN_NORMAL = 1, PL_TOKEN_UNKNOWN = 2, PL_TOKEN_CONTROL = 3, PL_TOKEN_USER = 4,
+    PL_TOKEN_UNUSED = 5, PL_TOKEN_BYTE = 6
+} pl_token_type;
+
+typedef struct pl_text { const char *s; uint32_t len; } pl_text;    /* bytes, NUL behind them */
+
+/* A merge: left and right pieces by token id; merging order is the index. Where the ids are unknown
+ * the file is bad. */
+typedef struct pl_merge { int32_t left, right; } pl_merge;
+
+typedef struct pl_vocab {
+    pl_vocab_kind kind;
+    const char *pre;            /* pre-tokenizer, GGUF's names: "gpt-2", "smollm", "llama-bpe"; "default" for SPM */
+    int32_t count;              /* tokens */
+    pl_text *token;             /* [count] as the file spells it (byte-level: mapped characters; SPM: U+2581) */
+    float *score;               /* [count] SPM: higher merges first; NULL for BPE */
+    uint8_t *type;              /* [count] pl_token_type */
+    int32_t merges;
+    pl_merge *merge;            /* [merges] BPE; an SPM vocabulary read from tokenizer.json has them too */
+    int32_t bos, eos, unk, pad; /* ids, -1: none */
+    int32_t eog[8];             /* ids that end generation; eos first */
+    int32_t eogs;
+    bool add_bos, add_eos, add_space_prefix;
+    const char *chat_template;  /* NULL: none */
+} pl_vocab;
+
+#endif
