@@ -45,6 +45,8 @@ typedef struct pl_decoders {
     void (*decode[PL_DTYPES])(const void *blocks, float *out, int64_t count);
 } pl_decoders;
 void pl_decoders_init(pl_decoders *list, unsigned cpu_flags);
+void pl_decoders_avx2(pl_decoders *list);       /* parts of it: each replaces what it does faster */
+void pl_decoders_avx512(pl_decoders *list);
 
 /* Index of the first element that belongs to a block with a non-finite scale, or is itself not
  * finite; -1: all `count` elements are finite. */

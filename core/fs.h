@@ -47,6 +47,8 @@ pl_status pl_outfile_sync(pl_outfile *file);
 pl_status pl_outfile_commit(pl_outfile *file);
 /* Removes the temporary file; accepts NULL. */
 void pl_outfile_abandon(pl_outfile *file);
+/* Removes the temporary files of all outputs under way; safe in a signal handler before _exit. */
+void pl_outfile_unlink_all(void);
 /* A small file in one go, atomically; "-" is standard output. */
 pl_status pl_file_save(const char *path, const void *data, size_t len);
 

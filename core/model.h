@@ -34,6 +34,8 @@ typedef struct pl_meta {
     /* array: packed little-endian scalars, or pl_text[count] for strings */
 } pl_meta;
 
+typedef struct pl_model_entry { pl_id id; int tensor; } pl_model_entry;
+
 typedef struct pl_model {
     const char *arch;           /* "llama": a row of the architecture table */
     const char *name;           /* for people: folder or general.name */
@@ -44,10 +46,13 @@ typedef struct pl_model {
     int metas;
     pl_tensor *tensor;
     int tensors;
+    pl_model_entry *entry;      /* [tensors] sorted by identity, made by pl_model_index */
     int64_t parameters;         /* weights of all tensors; tied ones counted once */
 } pl_model;
 
-/* Index of the tensor with this identity, -1 if there is none. O(log n) after pl_model_index. */
+/* Makes the index; PL_E_INPUT names two tensors with one identity. */
+pl_status pl_model_index(pl_model *model, pl_arena *arena);
+/* Index of the tensor with this identity, -1 if there is none. O(log n), after pl_model_index. */
 int pl_model_find(const pl_model *model, pl_id id);
 
 #endif

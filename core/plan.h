@@ -12,11 +12,10 @@ typedef struct pl_plan {
     int64_t bytes;              /* of the whole output, from the sink */
     int64_t data_bytes;         /* of all parts */
     int64_t peak;               /* predicted own memory (RssAnon) of the conversion */
-    int64_t range_bytes;        /* of input per work item */
+    int64_t range_elements;     /* weights per work item */
     int threads;
     int changed;                /* steps whose type is not the one wished for */
-    const char *type_name;      /* the wish, for people and file_type */
-    pl_type type;
+    pl_type type;               /* the recipe's wish for matrices */
     pl_digest digest;           /* of types, shapes, methods and order */
 } pl_plan;
 
@@ -31,6 +30,7 @@ struct pl_sink;
 typedef struct pl_plan_options {
     int threads;                /* 0: all */
     int64_t memory;             /* upper bound for peak; 0: none */
+    int64_t held;               /* bytes that the source holds already */
 } pl_plan_options;
 
 /* One step per tensor. Matrices get the recipe's type by `rtn`, or `copy` when the source has it
@@ -40,6 +40,9 @@ typedef struct pl_plan_options {
 pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, struct pl_sink *sink,
                          const pl_registries *registries, const pl_plan_options *options,
                          pl_arena *arena, pl_plan **out);
+
+/* Rows of one work item of this step: whole granules, at least one. */
+int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step);
 
 /* Bits per weight: of all matrices inside decoder blocks, and of the whole output over all
  * parameters of the model. */

@@ -1,0 +1,43 @@
+/* cli.h: what the commands share. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "core/json.h"
+#include "core/pool.h"
+#include "core/sink.h"
+
+/* A command: one const struct per cmd_*.c, one line in main.c's table. */
+typedef struct pl_command {
+    const char *name, *summary;
+    pl_status (*run)(int argc, const char **argv);
+} pl_command;
+
+extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_check, pl_cmd_run, pl_cmd_bench;
+
+/* wire.c: the registries of the leaves. */
+extern const pl_registries pl_wire_registries;
+pl_status pl_wire_open(const char *path, pl_open_how how, pl_source **out);
+/* Sink by name ("gguf", "count", "digest"), else PL_E_WISH. */
+pl_status pl_wire_sink(const char *name, pl_sink **out);
+pl_digest pl_wire_sink_digest(const pl_sink *sink);
+
+/* ui.c: how results, messages and progress look. */
+void pl_ui_start(bool quiet, bool verbose);
+void pl_ui_end(void);                               /* clears the progress line */
+/* "1.23 GiB", "17 B". */
+const char *pl_ui_bytes(int64_t bytes, char buffer[24]);
+/* "1,234,567" */
+const char *pl_ui_count(int64_t count, char buffer[32]);
+/* Prints to standard output; a failed write there is PL_E_IO at the end. */
+void pl_ui_print(const char *format, ...) PL_PRINTF(1, 2);
+pl_status pl_ui_flush(void);
+/* A table: each column as wide as its widest cell; right[i] aligns column i to the right. */
+typedef struct pl_table pl_table;
+pl_status pl_table_create(int columns, const bool *right, pl_table **out);
+pl_status pl_table_row(pl_table *table, const char *const *cells);      /* copies */
+void pl_table_print(const pl_table *table);
+void pl_table_destroy(pl_table *table);
+/* JSON to a file, or to standard output for "-". */
+pl_status pl_ui_json(const pl_json *json, const char *path);
+
+#endif

@@ -1,0 +1,21 @@
+/* wire.c: the only file that names the leaves together. */
+#include "cli/cli.h"
+#include "formats/registry.h"
+#include "quantizers/registry.h"
+
+const pl_registries pl_wire_registries = { pl_methods, pl_grids };
+
+pl_status pl_wire_open(const char *path, pl_open_how how, pl_source **out)
+{
+    return pl_source_open(pl_sources, path, how, out);
+}
+
+pl_status pl_wire_sink(const char *name, pl_sink **out)
+{
+    *out = NULL;
+    const pl_sink_ops *ops = pl_sink_find(pl_sinks, name);
+    if (!ops) return pl_fail(PL_E_WISH, "unknown output format '%s'; known are gguf, count, digest", name);
+    return pl_sink_create(ops, out);
+}
+
+pl_digest pl_wire_sink_digest(const pl_sink *sink) { return pl_sink_digest_value(sink); }

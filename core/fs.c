@@ -1,0 +1,445 @@
+/* fs.c: reading by windows and guarded maps, whole files or none for writing. */
+#include "core/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+/* ---- reading ---- */
+
+/* A mapping that the SIGBUS handler may have to patch. Entries are only ever pushed, and cleared by
+ * setting size to 0, so that the handler can walk the list at any moment. */
+typedef struct map_entry {
+    struct map_entry *next;
+    const uint8_t *_Atomic base;
+    _Atomic size_t size;
+} map_entry;
+
+struct pl_file {
+    char *path;
+    int fd;
+    int64_t size;
+    map_entry *map;
+};
+
+static map_entry *_Atomic maps;
+static atomic_int map_faults;
+static size_t page_size;
+
+/* A mapped file lost its end: put a page of zeros there, note it, go on. The user of the map asks
+ * pl_map_check() when its work is done and fails then with a sentence. */
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    const uint8_t *at = info->si_addr;
+    for (map_entry *m = atomic_load(&maps); m; m = m->next) {
+        size_t size = atomic_load(&m->size);
+        const uint8_t *base = atomic_load(&m->base);
+        if (!size || at < base || at >= base + size) continue;
+        uint8_t *page = (uint8_t *)((uintptr_t)at & ~(uintptr_t)(page_size - 1));
+        if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+            MAP_FAILED)
+            break;
+        atomic_fetch_add(&map_faults, 1);
+        return;
+    }
+    signal(number, SIG_DFL);        /* not ours: the default action follows on return */
+}
+
+pl_status pl_map_check(void)
+{
+    if (atomic_load(&map_faults) == 0) return PL_OK;
+    return pl_fail(PL_E_INPUT, "a model file became shorter while it was being read");
+}
+
+pl_status pl_file_open(const char *path, pl_file **out)
+{
+    *out = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        int code = errno == ENOENT || errno == ENOTDIR ? PL_E_INPUT : PL_E_IO;
+        return pl_fail(code, "cannot open '%s': %s", path, strerror(errno));
+    }
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return pl_fail(PL_E_INPUT, "'%s' is not a regular file", path);
+    }
+    pl_file *file = pl_alloc(1, sizeof *file);
+    char *name = pl_strdup(path);
+    if (!file || !name) {
+        close(fd);
+        pl_free(file);
+        pl_free(name);
+        return PL_E_MEMORY;
+    }
+    *file = (pl_file){ .path = name, .fd = fd, .size = st.st_size };
+    *out = file;
+    return PL_OK;
+}
+
+void pl_file_close(pl_file *file)
+{
+    if (!file) return;
+    if (file->map) {
+        size_t size = atomic_exchange(&file->map->size, 0);
+        munmap((void *)(uintptr_t)atomic_load(&file->map->base), size);
+    }
+    close(file->fd);
+    pl_free(file->path);
+    pl_free(file);
+}
+
+const char *pl_file_path(const pl_file *file) { return file->path; }
+int64_t pl_file_size(const pl_file *file) { return file->size; }
+
+pl_status pl_file_read(pl_file *file, int64_t offset, void *out, size_t len)
+{
+    int64_t end;
+    if (!pl_add_ok(offset, (int64_t)len, &end) || end > file->size)
+        return pl_fail(PL_E_INPUT, "%s: %zu bytes wanted at byte %lld, the file has %lld", file->path,
+                       len, (long long)offset, (long long)file->size);
+    uint8_t *to = out;
+    while (len) {
+        ssize_t n = pread(file->fd, to, len, offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0)
+            return pl_fail(PL_E_IO, "%s: reading at byte %lld failed: %s", file->path,
+                           (long long)offset, strerror(errno));
+        if (n == 0)
+            return pl_fail(PL_E_INPUT, "%s: ends at byte %lld now, had %lld bytes when opened",
+                           file->path, (long long)offset, (long long)file->size);
+        to += n;
+        offset += n;
+        len -= (size_t)n;
+    }
+    return PL_OK;
+}
+
+void pl_file_advise(pl_file *file, int64_t offset, int64_t len)
+{
+    posix_fadvise(file->fd, offset, len, POSIX_FADV_WILLNEED);
+}
+
+pl_status pl_file_map(pl_file *file, const uint8_t **base)
+{
+    static atomic_bool handler_set;
+    if (file->map) {
+        *base = atomic_load(&file->map->base);
+        return PL_OK;
+    }
+    if (file->size == 0) return pl_fail(PL_E_INPUT, "%s: the file is empty", file->path);
+    if (!atomic_exchange(&handler_set, true)) {
+        page_size = (size_t)sysconf(_SC_PAGESIZE);
+        struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
+        sigemptyset(&action.sa_mask);
+        sigaction(SIGBUS, &action, NULL);
+    }
+    void *at = mmap(NULL, (size_t)file->size, PROT_READ, MAP_PRIVATE, file->fd, 0);
+    if (at == MAP_FAILED)
+        return pl_fail(PL_E_IO, "cannot map '%s': %s", file->path, strerror(errno));
+    /* malloc and never freed: the handler may look at it at any time. */
+    map_entry *entry = malloc(sizeof *entry);
+    if (!entry) {
+        munmap(at, (size_t)file->size);
+        return pl_fail(PL_E_MEMORY, "out of memory");
+    }
+    atomic_init(&entry->base, at);
+    atomic_init(&entry->size, (size_t)file->size);
+    entry->next = atomic_load(&maps);
+    while (!atomic_compare_exchange_weak(&maps, &entry->next, entry)) {}
+    file->map = entry;
+    *base = at;
+    return PL_OK;
+}
+
+pl_status pl_file_load(const char *path, int64_t limit, char **data, size_t *len)
+{
+    *data = NULL;
+    pl_file *file;
+    PL_TRY(pl_file_open(path, &file));
+    pl_status code = PL_OK;
+    char *text = NULL;
+    if (file->size > limit) {
+        code = pl_fail(PL_E_INPUT, "%s: has %lld bytes, the limit is %lld", path,
+                       (long long)file->size, (long long)limit);
+        goto out;
+    }
+    text = pl_realloc(NULL, file->size + 1, 1);
+    if (!text) {
+        code = PL_E_MEMORY;
+        goto out;
+    }
+    code = pl_file_read(file, 0, text, (size_t)file->size);
+    text[file->size] = 0;
+    if (len) *len = (size_t)file->size;
+out:
+    if (code != PL_OK) {
+        pl_free(text);
+        text = NULL;
+    }
+    *data = text;
+    pl_file_close(file);
+    return code;
+}
+
+bool pl_path_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool pl_path_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool pl_path_same(const char *a, const char *b)
+{
+    struct stat sa, sb;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+pl_status pl_path_join(char *out, size_t size, const char *dir, const char *name)
+{
+    size_t len = strlen(dir);
+    const char *slash = len && dir[len - 1] == '/' ? "" : "/";
+    int n = snprintf(out, size, "%s%s%s", dir, slash, name);
+    if (n < 0 || (size_t)n >= size)
+        return pl_fail(PL_E_INPUT, "path '%s/%s' is longer than %zu bytes", dir, name, size - 1);
+    return PL_OK;
+}
+
+/* ---- writing ---- */
+
+/* The one or few outputs under way, so that a signal handler can remove them. */
+enum { MAX_OPEN = 16 };
+static char *_Atomic open_outputs[MAX_OPEN];
+
+void pl_outfile_unlink_all(void)
+{
+    for (int i = 0; i < MAX_OPEN; i++) {
+        char *path = atomic_load(&open_outputs[i]);
+        if (path) unlink(path);
+    }
+}
+
+static void remember(char *path)
+{
+    for (int i = 0; i < MAX_OPEN; i++) {
+        char *none = NULL;
+        if (atomic_compare_exchange_strong(&open_outputs[i], &none, path)) return;
+    }
+}
+
+static void forget(char *path)
+{
+    for (int i = 0; i < MAX_OPEN; i++) {
+        char *mine = path;
+        if (atomic_compare_exchange_strong(&open_outputs[i], &mine, NULL)) return;
+    }
+}
+
+struct pl_outfile {
+    char *path, *temporary;
+    int fd;
+    bool force;
+};
+
+/* Folder of a path, in a buffer of PATH_MAX bytes. */
+static void folder_of(const char *path, char *out, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) snprintf(out, size, ".");
+    else if (slash == path) snprintf(out, size, "/");
+    else snprintf(out, size, "%.*s", (int)(slash - path), path);
+}
+
+static pl_status check_space(const char *folder, int64_t bytes)
+{
+    struct statvfs fs;
+    if (bytes <= 0 || statvfs(folder, &fs) != 0) return PL_OK;
+    unsigned __int128 have = (unsigned __int128)fs.f_bavail * fs.f_frsize;
+    if (have >= (unsigned __int128)bytes) return PL_OK;
+    return pl_fail(PL_E_IO, "not enough room in '%s': %lld bytes are needed, %lld are free", folder,
+                   (long long)bytes, (long long)have);
+}
+
+pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outfile **out)
+{
+    *out = NULL;
+    char folder[PATH_MAX];
+    folder_of(path, folder, sizeof folder);
+    if (!pl_path_is_dir(folder))
+        return pl_fail(PL_E_IO, "cannot write '%s': the folder '%s' does not exist", path, folder);
+    if (pl_path_is_dir(path)) return pl_fail(PL_E_WISH, "cannot write '%s': it is a folder", path);
+    if (!force && pl_path_exists(path))
+        return pl_fail(PL_E_WISH, "'%s' exists already; --force replaces it", path);
+    PL_TRY(check_space(folder, bytes));
+    pl_outfile *file = pl_alloc(1, sizeof *file);
+    if (!file) return PL_E_MEMORY;
+    file->fd = -1;
+    file->force = force;
+    size_t size = strlen(path) + 32;
+    file->path = pl_strdup(path);
+    file->temporary = pl_alloc((int64_t)size, 1);
+    if (!file->path || !file->temporary) {
+        pl_outfile_abandon(file);
+        return PL_E_MEMORY;
+    }
+    snprintf(file->temporary, size, "%s.partial-%ld", path, (long)getpid());
+    unlink(file->temporary);        /* of a dead process that had our number */
+    file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->fd < 0) {
+        pl_status code = pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
+        pl_outfile_abandon(file);
+        return code;
+    }
+    remember(file->temporary);
+    /* Claims the room at once where the file system can: a full disk shows now, not at the end. */
+    if (bytes > 0 && fallocate(file->fd, 0, 0, bytes) != 0 && (errno == ENOSPC || errno == EFBIG)) {
+        pl_status code = pl_fail(PL_E_IO, "cannot write '%s': %s (%lld bytes are needed)", path,
+                                 strerror(errno), (long long)bytes);
+        pl_outfile_abandon(file);
+        return code;
+    }
+    *out = file;
+    return PL_OK;
+}
+
+pl_status pl_outfile_write(pl_outfile *file, int64_t offset, const void *data, size_t len)
+{
+    const uint8_t *from = data;
+    while (len) {
+        ssize_t n = pwrite(file->fd, from, len, offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0)
+            return pl_fail(PL_E_IO, "writing '%s' at byte %lld failed: %s", file->path,
+                           (long long)offset, strerror(n < 0 ? errno : EIO));
+        from += n;
+        offset += n;
+        len -= (size_t)n;
+    }
+    return PL_OK;
+}
+
+pl_status pl_outfile_sync(pl_outfile *file)
+{
+    if (fsync(file->fd) != 0)
+        return pl_fail(PL_E_IO, "writing '%s' failed: %s", file->path, strerror(errno));
+    return PL_OK;
+}
+
+/* Renames without replacing; file systems that cannot promise that get a check first. */
+static int rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+    if (pl_path_exists(to)) {
+        errno = EEXIST;
+        return -1;
+    }
+    return rename(from, to);
+}
+
+pl_status pl_outfile_commit(pl_outfile *file)
+{
+    pl_status code = pl_outfile_sync(file);
+    if (code == PL_OK) {
+        int failed = file->force ? rename(file->temporary, file->path)
+                                 : rename_new(file->temporary, file->path);
+        if (failed)
+            code = pl_fail(errno == EEXIST ? PL_E_WISH : PL_E_IO, "cannot give '%s' its name: %s",
+                           file->path, strerror(errno));
+    }
+    if (code != PL_OK) {
+        pl_outfile_abandon(file);
+        return code;
+    }
+    char folder[PATH_MAX];
+    folder_of(file->path, folder, sizeof folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);                  /* makes the name durable; not every file system can */
+        close(fd);
+    }
+    forget(file->temporary);
+    close(file->fd);
+    pl_free(file->path);
+    pl_free(file->temporary);
+    pl_free(file);
+    return PL_OK;
+}
+
+void pl_outfile_abandon(pl_outfile *file)
+{
+    if (!file) return;
+    if (file->fd >= 0) {
+        close(file->fd);
+        unlink(file->temporary);
+        forget(file->temporary);
+    }
+    pl_free(file->path);
+    pl_free(file->temporary);
+    pl_free(file);
+}
+
+pl_status pl_file_save(const char *path, const void *data, size_t len)
+{
+    if (!strcmp(path, "-")) {
+        const char *from = data;
+        while (len) {
+            ssize_t n = write(STDOUT_FILENO, from, len);
+            if (n < 0 && errno == EINTR) continue;
+            if (n <= 0) return pl_fail(PL_E_IO, "writing to standard output failed: %s", strerror(errno));
+            from += n;
+            len -= (size_t)n;
+        }
+        return PL_OK;
+    }
+    pl_outfile *file;
+    PL_TRY(pl_outfile_create(path, (int64_t)len, true, &file));
+    pl_status code = pl_outfile_write(file, 0, data, len);
+    if (code == PL_OK) return pl_outfile_commit(file);
+    pl_outfile_abandon(file);
+    return code;
+}
+
+/* ---- the process ---- */
+
+/* A field of /proc/self/status in bytes, 0 if it is not there. */
+static int64_t status_field(const char *name)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    if (!file) return 0;
+    char line[256];
+    long long kb = 0;
+    size_t len = strlen(name);
+    while (fgets(line, sizeof line, file))
+        if (!strncmp(line, name, len) && sscanf(line + len, ": %lld", &kb) == 1) break;
+    fclose(file);
+    return kb * 1024;
+}
+
+int64_t pl_rss_peak_bytes(void) { return status_field("VmHWM"); }
+int64_t pl_rss_own_bytes(void) { return status_field("RssAnon"); }
+
+double pl_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

@@ -1,0 +1,170 @@
+/* plan.c: from recipe, model and sink to a list of steps with exact parts. */
+#include "core/plan.h"
+
+#include <string.h>
+
+#include "core/cpu.h"
+#include "core/sink.h"
+
+enum {
+    RANGE_ELEMENTS = 1 << 20,       /* weights per work item when memory is not scarce */
+    MIN_RANGE_ELEMENTS = 1 << 14,
+    BASE_BYTES = 12 << 20,          /* program, libraries' heaps, log and vocabulary buffers */
+    WORKER_BYTES = 256 << 10        /* stack and scratch that does not depend on the range */
+};
+
+/* The wish for one tensor: its rule's type or the recipe's; F16 where rows fit no block. */
+static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl_tensor *t,
+                          pl_arena *arena, pl_type *wish, const char **why)
+{
+    *wish = rule && rule->type.scheme ? rule->type : recipe->type;
+    *why = NULL;
+    if (!(t->flags & PL_TENSOR_MATRIX) || !wish->element) return PL_OK;
+    int block = wish->element->block;
+    if (t->cols % block == 0) return PL_OK;
+    *why = pl_arena_format(arena, "rows of %lld are no multiple of %s's %d", (long long)t->cols,
+                           wish->element->name, block);
+    *wish = pl_type_plain(PL_F16);
+    return *why ? PL_OK : PL_E_MEMORY;
+}
+
+/* Who fills the step: what the rule or recipe says, else copy for equal types, else rtn. */
+static pl_status choose_method(pl_step *step, const pl_recipe *recipe, const pl_rule *rule,
+                               const pl_tensor *from, const pl_registries *registries)
+{
+    bool matrix = from->flags & PL_TENSOR_MATRIX;
+    const char *name = rule && rule->method ? rule->method : recipe->method;
+    if (!name || !matrix) name = pl_type_equal(&from->type, &step->out.type) ? "copy" : "rtn";
+    step->method = pl_method_find(registries->methods, name);
+    if (!step->method) return pl_fail(PL_E_WISH, "unknown method '%s'", name);
+    step->grid = pl_grid_find(registries->grids, &step->out.type, step->out.cols);
+    if (step->method->accepts && !step->method->accepts(step, from))
+        return pl_fail(PL_E_WISH, "method '%s' cannot turn tensor '%s' from %s into %s", name,
+                       from->name, pl_type_name(&from->type), pl_type_name(&step->out.type));
+    return PL_OK;
+}
+
+static pl_status plan_step(const pl_model *model, int tensor, pl_recipe *recipe, pl_sink *sink,
+                           const pl_registries *registries, pl_arena *arena, pl_plan *plan,
+                           pl_step *step)
+{
+    const pl_tensor *t = &model->tensor[tensor];
+    pl_rule *rule = pl_recipe_match(recipe, t);
+    if (rule) rule->used++;
+    pl_type wish;
+    const char *why;
+    PL_TRY(wish_for(recipe, rule, t, arena, &wish, &why));
+    *step = (pl_step){ .id = t->id, .tensor = tensor, .why = why };
+    pl_packed resolved = { .rows = t->rows, .cols = t->cols };
+    PL_TRY(sink->ops->resolve(sink, model, t, wish, &resolved, &step->name, arena));
+    PL_TRY(pl_packed_init(&step->out, resolved.type, resolved.rows, resolved.cols));
+    step->out.order = resolved.order;
+    PL_TRY(choose_method(step, recipe, rule, t, registries));
+    if (why) plan->changed++;
+    for (int i = 0; i < step->out.nparts; i++) step->out.part[i].id = plan->parts++;
+    plan->data_bytes += pl_packed_bytes(&step->out);
+    return PL_OK;
+}
+
+int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step)
+{
+    int64_t granule = step->out.granule;
+    if (granule == 0) return step->out.rows;
+    int64_t rows = plan->range_elements / pl_max64(1, step->out.cols * granule) * granule;
+    return pl_min64(pl_max64(rows, granule), pl_max64(step->out.rows, 1));
+}
+
+/* Own memory of one worker: a range's output and the method's scratch. */
+static int64_t worker_bytes(const pl_plan *plan, const pl_model *model)
+{
+    int64_t most = 0;
+    for (int i = 0; i < plan->steps; i++) {
+        const pl_step *step = &plan->step[i];
+        int64_t rows = pl_plan_range_rows(plan, step);
+        int64_t out = 0;
+        for (int p = 0; p < step->out.nparts; p++) {
+            const pl_part *part = &step->out.part[p];
+            out += part->stride ? pl_ceil_div(rows, pl_max64(1, step->out.granule)) * part->stride
+                                : part->bytes;
+        }
+        const pl_tensor *from = &model->tensor[step->tensor];
+        most = pl_max64(most, out + step->method->scratch(step, from, rows));
+    }
+    return most + WORKER_BYTES;
+}
+
+/* Lowers range and workers until the prediction fits. */
+static pl_status fit_memory(pl_plan *plan, const pl_model *model, const pl_plan_options *options,
+                            int64_t held)
+{
+    plan->threads = options->threads > 0 ? options->threads : pl_cpu_count();
+    plan->range_elements = RANGE_ELEMENTS;
+    for (;;) {
+        int64_t worker = worker_bytes(plan, model);
+        plan->peak = BASE_BYTES + held + plan->threads * worker;
+        if (options->memory <= 0 || plan->peak <= options->memory) return PL_OK;
+        if (plan->range_elements > MIN_RANGE_ELEMENTS) plan->range_elements /= 2;
+        else if (plan->threads > 1) plan->threads--;
+        else
+            return pl_fail(PL_E_WISH, "--memory %lld is too little: at least %lld bytes are needed",
+                           (long long)options->memory, (long long)plan->peak);
+    }
+}
+
+static pl_status digest(pl_plan *plan)
+{
+    pl_hash *hash;
+    PL_TRY(pl_hash_create(&hash));
+    for (int i = 0; i < plan->steps; i++) {
+        const pl_step *step = &plan->step[i];
+        const char *type = pl_type_name(&step->out.type);
+        int64_t numbers[] = { step->id.role, step->id.layer, step->id.expert, step->out.rows,
+                              step->out.cols, step->out.order };
+        pl_hash_update(hash, numbers, sizeof numbers);
+        pl_hash_update(hash, step->name, strlen(step->name) + 1);
+        pl_hash_update(hash, type, strlen(type) + 1);
+        pl_hash_update(hash, step->method->name, strlen(step->method->name) + 1);
+    }
+    plan->digest = pl_hash_digest(hash);
+    pl_hash_destroy(hash);
+    return PL_OK;
+}
+
+pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink,
+                         const pl_registries *registries, const pl_plan_options *options,
+                         pl_arena *arena, pl_plan **out)
+{
+    *out = NULL;
+    if (!recipe->type.scheme)
+        return pl_fail(PL_E_WISH, "no storage type given: --type takes one of %s", pl_type_list());
+    pl_plan *plan = PL_ZNEW(arena, pl_plan, 1);
+    if (!plan) return PL_E_MEMORY;
+    plan->step = PL_ZNEW(arena, pl_step, model->tensors);
+    if (!plan->step) return PL_E_MEMORY;
+    plan->type = recipe->type;
+    /* In the order of identities: the output does not depend on how the input was sharded. */
+    for (int i = 0; i < model->tensors; i++)
+        PL_TRY(plan_step(model, model->entry[i].tensor, recipe, sink, registries, arena, plan,
+                         &plan->step[plan->steps++]));
+    for (int i = 0; i < recipe->rules; i++)
+        if (!recipe->rule[i].used)
+            return pl_fail(PL_E_WISH, "rule %d of the recipe matches no tensor", i + 1);
+    PL_TRY(sink->ops->size(sink, plan, model, &plan->bytes));
+    PL_TRY(fit_memory(plan, model, options, pl_arena_bytes(arena) + options->held));
+    PL_TRY(digest(plan));
+    *out = plan;
+    return PL_OK;
+}
+
+void pl_plan_bpw(const pl_plan *plan, const pl_model *model, double *body, double *file)
+{
+    int64_t bytes = 0, weights = 0;
+    for (int i = 0; i < plan->steps; i++) {
+        const pl_step *step = &plan->step[i];
+        if (step->id.layer < 0 || !(model->tensor[step->tensor].flags & PL_TENSOR_MATRIX)) continue;
+        bytes += pl_packed_bytes(&step->out);
+        weights += step->out.rows * step->out.cols;
+    }
+    *body = weights ? 8.0 * (double)bytes / (double)weights : 0;
+    *file = model->parameters ? 8.0 * (double)plan->bytes / (double)model->parameters : 0;
+}

@@ -1,0 +1,129 @@
+/* recipe.c: reading a recipe and matching its rules. */
+#include "core/recipe.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/json.h"
+
+/* "3", "0-7", "8-": inclusive. */
+static pl_status parse_layers(const char *text, const char *origin, pl_rule *rule)
+{
+    int first, last, used = 0;
+    if (sscanf(text, "%d-%d%n", &first, &last, &used) == 2 && !text[used]) {
+    } else if (sscanf(text, "%d-%n", &first, &used) == 1 && used && !text[used]) {
+        last = INT_MAX;
+    } else if (sscanf(text, "%d%n", &first, &used) == 1 && !text[used]) {
+        last = first;
+    } else {
+        return pl_fail(PL_E_WISH, "%s: layers '%s' should read like \"3\", \"0-7\" or \"8-\"", origin,
+                       text);
+    }
+    if (first < 0 || last < first)
+        return pl_fail(PL_E_WISH, "%s: layers '%s' are no range", origin, text);
+    rule->first_layer = first;
+    rule->last_layer = last;
+    return PL_OK;
+}
+
+static pl_status wish_string(const pl_json *node, const char *origin, const char **out)
+{
+    if (!cJSON_IsString(node))
+        return pl_fail(PL_E_WISH, "%s: '%s' should be a string", origin, node->string);
+    *out = node->valuestring;
+    return PL_OK;
+}
+
+static pl_status parse_rule(const pl_json *object, const char *origin, pl_arena *arena, pl_rule *rule)
+{
+    *rule = (pl_rule){ .role = -1, .last_layer = INT_MAX };
+    if (!cJSON_IsObject(object)) return pl_fail(PL_E_WISH, "%s: a rule should be an object", origin);
+    for (const pl_json *m = object->child; m; m = m->next) {
+        const char *text = NULL;
+        PL_TRY(wish_string(m, origin, &text));
+        if (!strcmp(m->string, "role")) {
+            rule->role = pl_role_find(text);
+            if (rule->role < 0) return pl_fail(PL_E_WISH, "%s: unknown role '%s'", origin, text);
+        } else if (!strcmp(m->string, "layers")) {
+            PL_TRY(parse_layers(text, origin, rule));
+        } else if (!strcmp(m->string, "name")) {
+            rule->name = pl_arena_text(arena, text, strlen(text));
+            if (!rule->name) return PL_E_MEMORY;
+        } else if (!strcmp(m->string, "type")) {
+            pl_status code = pl_type_parse(text, &rule->type);
+            if (code != PL_OK) return pl_fail_prefix(code, "%s: ", origin);
+        } else if (!strcmp(m->string, "method")) {
+            rule->method = pl_arena_text(arena, text, strlen(text));
+            if (!rule->method) return PL_E_MEMORY;
+        } else {
+            return pl_fail(PL_E_WISH,
+                           "%s: unknown key '%s' in a rule; known are role, layers, name, type, method",
+                           origin, m->string);
+        }
+    }
+    if (!rule->type.scheme && !rule->method)
+        return pl_fail(PL_E_WISH, "%s: a rule names neither type nor method", origin);
+    return PL_OK;
+}
+
+static pl_status parse_recipe(const pl_json *json, const char *path, pl_recipe *recipe,
+                              pl_arena *arena)
+{
+    if (!cJSON_IsObject(json)) return pl_fail(PL_E_WISH, "%s: a recipe should be an object", path);
+    for (const pl_json *m = json->child; m; m = m->next) {
+        const char *text = NULL;
+        if (!strcmp(m->string, "schema")) {
+            PL_TRY(wish_string(m, path, &text));
+            if (strcmp(text, "planish.recipe/1"))
+                return pl_fail(PL_E_WISH, "%s: schema is '%s', expected 'planish.recipe/1'", path, text);
+        } else if (!strcmp(m->string, "type")) {
+            PL_TRY(wish_string(m, path, &text));
+            pl_type type;
+            pl_status code = pl_type_parse(text, &type);
+            if (code != PL_OK) return pl_fail_prefix(code, "%s: ", path);
+            if (!recipe->type.scheme) recipe->type = type;
+        } else if (!strcmp(m->string, "method")) {
+            PL_TRY(wish_string(m, path, &text));
+            recipe->method = pl_arena_text(arena, text, strlen(text));
+            if (!recipe->method) return PL_E_MEMORY;
+        } else if (!strcmp(m->string, "rules")) {
+            if (!cJSON_IsArray(m)) return pl_fail(PL_E_WISH, "%s: 'rules' should be an array", path);
+            int count = 0, at = 0;
+            for (const pl_json *r = m->child; r; r = r->next) count++;
+            recipe->rule = PL_ZNEW(arena, pl_rule, count);
+            if (!recipe->rule) return PL_E_MEMORY;
+            for (const pl_json *r = m->child; r; r = r->next)
+                PL_TRY(parse_rule(r, path, arena, &recipe->rule[at++]));
+            recipe->rules = count;
+        } else {
+            return pl_fail(PL_E_WISH,
+                           "%s: unknown key '%s'; known are schema, type, method, rules", path,
+                           m->string);
+        }
+    }
+    return PL_OK;
+}
+
+pl_status pl_recipe_load(const char *path, pl_recipe *recipe, pl_arena *arena)
+{
+    pl_json *json;
+    pl_status code = pl_json_load(path, &json);
+    if (code != PL_OK) return code == PL_E_INPUT ? PL_E_WISH : code;
+    code = parse_recipe(json, path, recipe, arena);
+    pl_json_free(json);
+    return code;
+}
+
+pl_rule *pl_recipe_match(pl_recipe *recipe, const pl_tensor *t)
+{
+    for (int i = 0; i < recipe->rules; i++) {
+        pl_rule *rule = &recipe->rule[i];
+        bool layers = rule->first_layer > 0 || rule->last_layer < INT_MAX;
+        if (rule->role >= 0 && rule->role != t->id.role) continue;
+        if (layers && (t->id.layer < rule->first_layer || t->id.layer > rule->last_layer)) continue;
+        if (rule->name && fnmatch(rule->name, t->name, 0) != 0) continue;
+        return rule;
+    }
+    return NULL;
+}

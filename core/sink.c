@@ -1,0 +1,34 @@
+/* sink.c: life of a sink. */
+#include "core/sink.h"
+
+#include <string.h>
+
+pl_status pl_sink_create(const pl_sink_ops *ops, pl_sink **out)
+{
+    *out = NULL;
+    pl_sink *s = pl_alloc(1, sizeof *s);
+    void *state = pl_alloc((int64_t)ops->state_size, 1);
+    if (!s || !state) {
+        pl_free(s);
+        pl_free(state);
+        return PL_E_MEMORY;
+    }
+    *s = (pl_sink){ ops, state };
+    *out = s;
+    return PL_OK;
+}
+
+void pl_sink_close(pl_sink *s)
+{
+    if (!s) return;
+    s->ops->close(s);
+    pl_free(s->state);
+    pl_free(s);
+}
+
+const pl_sink_ops *pl_sink_find(const pl_sink_ops *const *sinks, const char *name)
+{
+    for (; *sinks; sinks++)
+        if (!strcmp((*sinks)->name, name)) return *sinks;
+    return NULL;
+}
