@@ -28,6 +28,8 @@ void pl_ui_end(void);                               /* clears the progress line 
 const char *pl_ui_bytes(int64_t bytes, char buffer[24]);
 /* "1,234,567" */
 const char *pl_ui_count(int64_t count, char buffer[32]);
+/* "576 x 1536"; of a vector (cols 1) "576". */
+const char *pl_ui_shape(int64_t rows, int64_t cols, char buffer[48]);
 /* Prints to standard output; a failed write there is PL_E_IO at the end. */
 void pl_ui_print(const char *format, ...) PL_PRINTF(1, 2);
 pl_status pl_ui_flush(void);

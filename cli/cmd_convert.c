@@ -43,6 +43,7 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
     if (*help) return PL_OK;
     if (!a->out && !a->dry_run && !strcmp(a->to, "gguf"))
         return pl_fail(PL_E_WISH, "no output named; usage: planish convert %s", usage.arguments);
+    if (a->out && !a->out[0]) return pl_fail(PL_E_WISH, "--out takes a file's name, not ''");
     return PL_OK;
 }
 
@@ -120,7 +121,7 @@ static pl_status print_parts(const pl_plan *plan)
     for (int i = 0; i < plan->steps && code == PL_OK; i++) {
         const pl_step *step = &plan->step[i];
         char shape[48], bytes[32];
-        snprintf(shape, sizeof shape, "%lld x %lld", (long long)step->out.rows, (long long)step->out.cols);
+        pl_ui_shape(step->out.rows, step->out.cols, shape);
         pl_ui_count(pl_packed_bytes(&step->out), bytes);
         code = pl_table_row(table, (const char *[]){ step->name, shape, pl_type_name(&step->out.type),
                                                      step->method->name, bytes,
@@ -131,7 +132,7 @@ static pl_status print_parts(const pl_plan *plan)
     return code;
 }
 
-static void print_totals(const pl_plan *plan, const pl_model *model)
+static void print_totals(const arguments *a, const pl_plan *plan, const pl_model *model)
 {
     double body, file;
     char bytes[24], count[32], peak[24];
@@ -141,9 +142,9 @@ static void print_totals(const pl_plan *plan, const pl_model *model)
     pl_ui_print("memory: at most %s of its own, %d thread%s\n", pl_ui_bytes(plan->peak, peak),
                 plan->threads, plan->threads == 1 ? "" : "s");
     if (plan->changed)
-        pl_ui_print("note:   %d matri%s f16, as %s rows fill no whole blocks (--dry-run shows which)\n",
-                    plan->changed, plan->changed == 1 ? "x is" : "ces are",
-                    plan->changed == 1 ? "its" : "their");
+        pl_ui_print("note:   %d matri%s f16, as %s rows fill no whole blocks%s\n", plan->changed,
+                    plan->changed == 1 ? "x is" : "ces are", plan->changed == 1 ? "its" : "their",
+                    a->dry_run ? "" : " (--dry-run shows which)");
 }
 
 static void print_done(const arguments *a, const pl_plan *plan, const pl_model *model, double seconds,
@@ -159,11 +160,14 @@ static void print_done(const arguments *a, const pl_plan *plan, const pl_model *
     pl_ui_print("%s %s: %d tensors in %.2f s (%s/s of input)\n", digest ? "digest" : "wrote",
                 digest ? digest : a->out, plan->steps, seconds,
                 pl_ui_bytes((int64_t)((double)input / (seconds > 1e-9 ? seconds : 1e-9)), read));
-    print_totals(plan, model);
+    print_totals(a, plan, model);
 }
 
-static void warn_quantized(const pl_model *model)
+/* What the output will lack that its user may not expect. */
+static void warn(const pl_model *model)
 {
+    if (!model->vocab)
+        pl_log(PL_LOG_WARN, "the input has no vocabulary: no engine will read text with the output");
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[i];
         if (!(t->flags & PL_TENSOR_MATRIX) || t->type.element->block == 1) continue;
@@ -219,13 +223,13 @@ static pl_status run(int argc, const char **argv)
     code = pl_plan_create(source->model, &recipe, sink, &pl_wire_registries, &options, arena, &plan);
     if (code != PL_OK) goto out;
     if (!a.dry_run) {
-        warn_quantized(source->model);
+        warn(source->model);
         code = work(&a, source, sink, plan);
     } else if (a.json) {
         code = print_json(&a, plan, source->model, NULL, 0, NULL);
     } else {
         code = print_parts(plan);
-        print_totals(plan, source->model);
+        print_totals(&a, plan, source->model);
     }
 out:
     pl_sink_close(sink);

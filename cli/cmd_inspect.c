@@ -28,13 +28,6 @@ static pl_status tensor_size(const pl_tensor *t, int64_t *bytes)
     return PL_OK;
 }
 
-static void shape_text(const pl_tensor *t, char *out, size_t size)
-{
-    if (t->flags & PL_TENSOR_MATRIX)
-        snprintf(out, size, "%lld x %lld", (long long)t->rows, (long long)t->cols);
-    else snprintf(out, size, "%lld", (long long)t->rows);
-}
-
 static pl_status print_tensors(const pl_model *m)
 {
     pl_table *table;
@@ -48,7 +41,7 @@ static pl_status print_tensors(const pl_model *m)
         if (code != PL_OK) break;
         char layer[16] = "", shape[48], size[32], bits[16];
         if (t->id.layer >= 0) snprintf(layer, sizeof layer, "%d", t->id.layer);
-        shape_text(t, shape, sizeof shape);
+        pl_ui_shape(t->rows, t->cols, shape);
         pl_ui_count(bytes, size);
         snprintf(bits, sizeof bits, "%.3g", 8.0 * (double)bytes / ((double)t->rows * (double)t->cols));
         code = pl_table_row(table, (const char *[]){ t->name, pl_role_name(t->id.role), layer, shape,

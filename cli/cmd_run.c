@@ -13,9 +13,12 @@ static const pl_usage usage = {
     .positional = 1,
 };
 
+/* ctx: the prompt, printed before the first piece, when nothing can go wrong with it any more. */
 static void print_piece(void *ctx, const char *bytes, int len)
 {
-    (void)ctx;
+    const char **prompt = ctx;
+    if (*prompt) pl_ui_print("%s", *prompt);
+    *prompt = NULL;
     fwrite(bytes, 1, (size_t)len, stdout);
     fflush(stdout);
 }
@@ -44,11 +47,9 @@ static pl_status run(int argc, const char **argv)
     pl_generate_stats stats;
     pl_status code = pl_wire_open(path, PL_OPEN_MAP, &model);
     if (code == PL_OK) code = pl_pool_create(threads, &pool);
-    if (code == PL_OK) {
-        pl_ui_print("%s", o.prompt);
-        code = pl_generate(model, &o, pool, print_piece, NULL, &stats);
-        pl_ui_print("\n");
-    }
+    const char *prompt = o.prompt;
+    if (code == PL_OK) code = pl_generate(model, &o, pool, print_piece, &prompt, &stats);
+    if (code == PL_OK || !prompt) pl_ui_print("%s\n", prompt ? prompt : "");
     if (code == PL_OK)
         fprintf(stderr, "%d prompt tokens at %.1f/s, %d new ones at %.1f/s\n", stats.prompt_tokens,
                 stats.pp_tps, stats.new_tokens, stats.tg_tps);

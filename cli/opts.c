@@ -9,7 +9,24 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/mem.h"
+
 enum { MAX_OPTS = 32, HELP = 1000 };
+
+/* Takes over a string from malloc; it lives until the process ends, in reach of leak checkers. */
+static pl_status keep(char *text, const char **out)
+{
+    static char **kept;
+    static int count;
+    char **grown = text ? pl_realloc(kept, count + 1, sizeof *kept) : NULL;
+    if (!grown) {
+        free(text);
+        return pl_fail(PL_E_MEMORY, "out of memory");
+    }
+    kept = grown;
+    *out = kept[count++] = text;
+    return PL_OK;
+}
 
 static void show_help(const pl_usage *usage, const pl_opt *opts, int count)
 {
@@ -66,13 +83,14 @@ static pl_status parse_choice(const pl_opt *opt, const char *text)
     return bad(opt, text, expected);
 }
 
+/* text NULL for a flag. */
 static pl_status parse_value(const pl_opt *opt, const char *text)
 {
     char expected[128], *end;
     errno = 0;
     switch (opt->kind) {
     case PL_OPT_FLAG: *(bool *)opt->value = true; return PL_OK;
-    case PL_OPT_TEXT: *(const char **)opt->value = text; return PL_OK;
+    case PL_OPT_TEXT: return keep(strdup(text), (const char **)opt->value);
     case PL_OPT_SIZE: return parse_size(opt, text);
     case PL_OPT_CHOICE: return parse_choice(opt, text);
     case PL_OPT_SEED: {
@@ -122,8 +140,9 @@ pl_status pl_opts_parse(int argc, const char **argv, const pl_usage *usage, cons
             poptFreeContext(context);
             return PL_OK;
         }
-        /* The text lives on: options point into it until the process ends. */
-        code = parse_value(&opts[got - 1], poptGetOptArg(context));
+        char *text = poptGetOptArg(context);
+        code = parse_value(&opts[got - 1], text);
+        free(text);
     }
     if (code == PL_OK && got < -1)
         code = pl_fail(PL_E_WISH, "%s: %s; see 'planish %s --help'",
@@ -131,7 +150,7 @@ pl_status pl_opts_parse(int argc, const char **argv, const pl_usage *usage, cons
     int found = 0;
     const char *extra = NULL;
     for (const char *arg; code == PL_OK && (arg = poptGetArg(context)) != NULL;) {
-        if (found < usage->positional) positional[found++] = strdup(arg);
+        if (found < usage->positional) code = keep(strdup(arg), &positional[found++]);
         else if (!extra) extra = arg;
     }
     if (code == PL_OK && extra)

@@ -111,6 +111,13 @@ const char *pl_ui_count(int64_t count, char buffer[32])
     return buffer;
 }
 
+const char *pl_ui_shape(int64_t rows, int64_t cols, char buffer[48])
+{
+    if (cols == 1) snprintf(buffer, 48, "%lld", (long long)rows);
+    else snprintf(buffer, 48, "%lld x %lld", (long long)rows, (long long)cols);
+    return buffer;
+}
+
 void pl_ui_print(const char *format, ...)
 {
     va_list args;
@@ -171,6 +178,7 @@ void pl_table_print(const pl_table *t)
     for (int r = 0; r < t->rows; r++) {
         for (int c = 0; c < t->columns; c++) {
             const char *text = t->cell[r * t->columns + c], *gap = c ? "  " : "";
+            if (c + 1 == t->columns && !*text) break;       /* no blanks at the end of a line */
             if (t->right[c]) printf("%s%*s", gap, width[c], text);
             else if (c + 1 < t->columns) printf("%s%-*s", gap, width[c], text);
             else printf("%s%s", gap, text);

@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -25,6 +24,9 @@ typedef struct map_entry {
     struct map_entry *next;
     const uint8_t *_Atomic base;
     _Atomic size_t size;
+    atomic_bool shrank;
+    int fd;                         /* of the open file; valid while size > 0 */
+    char path[];
 } map_entry;
 
 struct pl_file {
@@ -35,7 +37,6 @@ struct pl_file {
 };
 
 static map_entry *_Atomic maps;
-static atomic_int map_faults;
 static size_t page_size;
 
 /* A mapped file lost its end: put a page of zeros there, note it, go on. The user of the map asks
@@ -52,22 +53,35 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
         if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
             MAP_FAILED)
             break;
-        atomic_fetch_add(&map_faults, 1);
+        atomic_store(&m->shrank, true);
         return;
     }
     signal(number, SIG_DFL);        /* not ours: the default action follows on return */
 }
 
+/* A file that ends inside its last page now reads as zeros there without a signal, so sizes are
+ * compared as well. */
+static void note_size(map_entry *m)
+{
+    size_t size = atomic_load(&m->size);
+    struct stat st;
+    if (size && (fstat(m->fd, &st) != 0 || (uint64_t)st.st_size < size)) atomic_store(&m->shrank, true);
+}
+
 pl_status pl_map_check(void)
 {
-    if (atomic_load(&map_faults) == 0) return PL_OK;
-    return pl_fail(PL_E_INPUT, "a model file became shorter while it was being read");
+    for (map_entry *m = atomic_load(&maps); m; m = m->next) {
+        note_size(m);
+        if (atomic_load(&m->shrank))
+            return pl_fail(PL_E_INPUT, "%s: became shorter while it was being read", m->path);
+    }
+    return PL_OK;
 }
 
 pl_status pl_file_open(const char *path, pl_file **out)
 {
     *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);     /* a pipe is refused, not waited for */
     if (fd < 0) {
         int code = errno == ENOENT || errno == ENOTDIR ? PL_E_INPUT : PL_E_IO;
         return pl_fail(code, "cannot open '%s': %s", path, strerror(errno));
@@ -94,6 +108,7 @@ void pl_file_close(pl_file *file)
 {
     if (!file) return;
     if (file->map) {
+        note_size(file->map);
         size_t size = atomic_exchange(&file->map->size, 0);
         munmap((void *)(uintptr_t)atomic_load(&file->map->base), size);
     }
@@ -133,31 +148,37 @@ void pl_file_advise(pl_file *file, int64_t offset, int64_t len)
     posix_fadvise(file->fd, offset, len, POSIX_FADV_WILLNEED);
 }
 
+static void set_handler(void)
+{
+    page_size = (size_t)sysconf(_SC_PAGESIZE);
+    struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, NULL);
+}
+
 pl_status pl_file_map(pl_file *file, const uint8_t **base)
 {
-    static atomic_bool handler_set;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (file->map) {
         *base = atomic_load(&file->map->base);
         return PL_OK;
     }
     if (file->size == 0) return pl_fail(PL_E_INPUT, "%s: the file is empty", file->path);
-    if (!atomic_exchange(&handler_set, true)) {
-        page_size = (size_t)sysconf(_SC_PAGESIZE);
-        struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
-        sigemptyset(&action.sa_mask);
-        sigaction(SIGBUS, &action, NULL);
-    }
+    pthread_once(&once, set_handler);
     void *at = mmap(NULL, (size_t)file->size, PROT_READ, MAP_PRIVATE, file->fd, 0);
     if (at == MAP_FAILED)
         return pl_fail(PL_E_IO, "cannot map '%s': %s", file->path, strerror(errno));
-    /* malloc and never freed: the handler may look at it at any time. */
-    map_entry *entry = malloc(sizeof *entry);
+    /* Never freed: the handler may look at it at any time. */
+    size_t name = strlen(file->path) + 1;
+    map_entry *entry = pl_alloc((int64_t)(sizeof *entry + name), 1);
     if (!entry) {
         munmap(at, (size_t)file->size);
-        return pl_fail(PL_E_MEMORY, "out of memory");
+        return PL_E_MEMORY;
     }
     atomic_init(&entry->base, at);
     atomic_init(&entry->size, (size_t)file->size);
+    entry->fd = file->fd;
+    memcpy(entry->path, file->path, name);
     entry->next = atomic_load(&maps);
     while (!atomic_compare_exchange_weak(&maps, &entry->next, entry)) {}
     file->map = entry;
@@ -216,7 +237,7 @@ bool pl_path_same(const char *a, const char *b)
 pl_status pl_path_join(char *out, size_t size, const char *dir, const char *name)
 {
     size_t len = strlen(dir);
-    const char *slash = len && dir[len - 1] == '/' ? "" : "/";
+    const char *slash = !len || dir[len - 1] == '/' ? "" : "/";
     int n = snprintf(out, size, "%s%s%s", dir, slash, name);
     if (n < 0 || (size_t)n >= size)
         return pl_fail(PL_E_INPUT, "path '%s/%s' is longer than %zu bytes", dir, name, size - 1);
@@ -278,6 +299,20 @@ static pl_status check_space(const char *folder, int64_t bytes)
                    (long long)bytes, (long long)have);
 }
 
+/* A device or pipe (/dev/null): to be written to, never to be replaced by a file. */
+static bool is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+/* Is there anything of this name, be it a link to nowhere? */
+static bool is_taken(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
 pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outfile **out)
 {
     *out = NULL;
@@ -286,7 +321,9 @@ pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outf
     if (!pl_path_is_dir(folder))
         return pl_fail(PL_E_IO, "cannot write '%s': the folder '%s' does not exist", path, folder);
     if (pl_path_is_dir(path)) return pl_fail(PL_E_WISH, "cannot write '%s': it is a folder", path);
-    if (!force && pl_path_exists(path))
+    if (is_special(path))
+        return pl_fail(PL_E_WISH, "cannot write '%s': it is a device or a pipe", path);
+    if (!force && is_taken(path))
         return pl_fail(PL_E_WISH, "'%s' exists already; --force replaces it", path);
     PL_TRY(check_space(folder, bytes));
     pl_outfile *file = pl_alloc(1, sizeof *file);
@@ -302,15 +339,17 @@ pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outf
     }
     snprintf(file->temporary, size, "%s.partial-%ld", path, (long)getpid());
     unlink(file->temporary);        /* of a dead process that had our number */
+    remember(file->temporary);
     file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0) {
         pl_status code = pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
         pl_outfile_abandon(file);
         return code;
     }
-    remember(file->temporary);
-    /* Claims the room at once where the file system can: a full disk shows now, not at the end. */
-    if (bytes > 0 && fallocate(file->fd, 0, 0, bytes) != 0 && (errno == ENOSPC || errno == EFBIG)) {
+    /* Claims the room at once where the file system can: a full disk shows now, not at the end. The
+     * size stays what was written, there as elsewhere. */
+    if (bytes > 0 && fallocate(file->fd, FALLOC_FL_KEEP_SIZE, 0, bytes) != 0 &&
+        (errno == ENOSPC || errno == EFBIG)) {
         pl_status code = pl_fail(PL_E_IO, "cannot write '%s': %s (%lld bytes are needed)", path,
                                  strerror(errno), (long long)bytes);
         pl_outfile_abandon(file);
@@ -348,7 +387,7 @@ static int rename_new(const char *from, const char *to)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
     if (errno != EINVAL && errno != ENOSYS) return -1;
-    if (pl_path_exists(to)) {
+    if (is_taken(to)) {
         errno = EEXIST;
         return -1;
     }
@@ -390,25 +429,35 @@ void pl_outfile_abandon(pl_outfile *file)
     if (file->fd >= 0) {
         close(file->fd);
         unlink(file->temporary);
-        forget(file->temporary);
     }
+    if (file->temporary) forget(file->temporary);
     pl_free(file->path);
     pl_free(file->temporary);
     pl_free(file);
 }
 
+/* To what has no name to be given at the end: standard output, a device, a pipe. */
+static pl_status write_stream(int fd, const char *name, const char *from, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, from, len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return pl_fail(PL_E_IO, "writing to %s failed: %s", name, strerror(errno));
+        from += n;
+        len -= (size_t)n;
+    }
+    return PL_OK;
+}
+
 pl_status pl_file_save(const char *path, const void *data, size_t len)
 {
-    if (!strcmp(path, "-")) {
-        const char *from = data;
-        while (len) {
-            ssize_t n = write(STDOUT_FILENO, from, len);
-            if (n < 0 && errno == EINTR) continue;
-            if (n <= 0) return pl_fail(PL_E_IO, "writing to standard output failed: %s", strerror(errno));
-            from += n;
-            len -= (size_t)n;
-        }
-        return PL_OK;
+    if (!strcmp(path, "-")) return write_stream(STDOUT_FILENO, "standard output", data, len);
+    if (is_special(path)) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0) return pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
+        pl_status code = write_stream(fd, path, data, len);
+        close(fd);
+        return code;
     }
     pl_outfile *file;
     PL_TRY(pl_outfile_create(path, (int64_t)len, true, &file));

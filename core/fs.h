@@ -6,7 +6,7 @@
 
 /* ---- reading ---- */
 
-typedef struct pl_file pl_file;         /* open for reading; every call is re-entrant */
+typedef struct pl_file pl_file;         /* open for reading; calls but map and close are re-entrant */
 
 pl_status pl_file_open(const char *path, pl_file **out);
 void pl_file_close(pl_file *file);
@@ -17,8 +17,8 @@ pl_status pl_file_read(pl_file *file, int64_t offset, void *out, size_t len);
 /* These bytes are wanted soon: the system may read ahead. Never fails. */
 void pl_file_advise(pl_file *file, int64_t offset, int64_t len);
 /* The whole file mapped for reading, until close; a second call returns the same base. A file that
- * shrinks meanwhile makes the mapping read zeros and pl_map_faults() rise, instead of killing the
- * process: whoever used the map checks the counter after its work. */
+ * shrinks meanwhile makes the mapping read zeros instead of killing the process: whoever used the
+ * map asks pl_map_check() after its work. */
 pl_status pl_file_map(pl_file *file, const uint8_t **base);
 /* PL_E_INPUT naming the file if a mapped file lost bytes since the process began. */
 pl_status pl_map_check(void);
@@ -38,7 +38,7 @@ typedef struct pl_outfile pl_outfile;   /* a file that appears under its name wh
 
 /* Opens a temporary file in the folder of `path` ("<path>.partial-<pid>"), after checking that the
  * folder can be written and has `bytes` free (0: unknown). An existing `path` is refused (PL_E_WISH)
- * unless `force`. */
+ * unless `force`; one that is no regular file always. */
 pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outfile **out);
 /* Any order, from any thread. */
 pl_status pl_outfile_write(pl_outfile *file, int64_t offset, const void *data, size_t len);
@@ -49,7 +49,8 @@ pl_status pl_outfile_commit(pl_outfile *file);
 void pl_outfile_abandon(pl_outfile *file);
 /* Removes the temporary files of all outputs under way; safe in a signal handler before _exit. */
 void pl_outfile_unlink_all(void);
-/* A small file in one go, atomically; "-" is standard output. */
+/* A small file in one go, atomically, whether it exists or not; "-" is standard output. A device or
+ * pipe is written to. */
 pl_status pl_file_save(const char *path, const void *data, size_t len);
 
 /* ---- the process ---- */

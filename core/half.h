@@ -19,7 +19,7 @@ static inline float pl_bits_f32(uint32_t u)
     return x;
 }
 
-/* IEEE half to f32; exact, subnormals included. A NaN is made quiet, as conversions in hardware do. */
+/* IEEE half to f32; exact, subnormals included. A NaN becomes quiet, as in hardware. */
 static inline float pl_f16_to_f32(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, mant = h & 0x3ffu, exp = (h >> 10) & 31u;
@@ -28,7 +28,7 @@ static inline float pl_f16_to_f32(uint16_t h)
     float tiny = (float)mant * 0x1p-24f;
     return pl_bits_f32(sign | pl_f32_bits(tiny));
 }
-/* f32 to half, round to nearest even; overflow gives infinity, any NaN the quiet one of its sign. */
+/* f32 to half, round to nearest even; overflow gives infinity, a NaN the quiet one of its sign. */
 static inline uint16_t pl_f32_to_f16(float x)
 {
     uint32_t u = pl_f32_bits(x), sign = (u >> 16) & 0x8000u;

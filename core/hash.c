@@ -21,6 +21,7 @@ static pl_digest canonical(XXH128_hash_t h)
 
 pl_status pl_hash_create(pl_hash **out)
 {
+    *out = NULL;
     pl_hash *hash = pl_alloc(1, sizeof *hash);
     if (!hash) return PL_E_MEMORY;
     hash->state = XXH3_createState();

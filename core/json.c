@@ -1,10 +1,10 @@
 /* json.c: cJSON behind stricter rules: files from strangers pass through here. */
 #include "core/json.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/fs.h"
@@ -20,33 +20,84 @@ static void set_hooks(void)
     cJSON_InitHooks(&hooks);
 }
 
-/* What cJSON itself does not refuse, on the raw text: depth and escaped NUL characters. */
+static pl_status refuse(const char *origin, size_t at)
+{
+    return pl_fail(PL_E_INPUT, "%s: not valid JSON at byte %zu", origin, at);
+}
+
+/* How many digits stand at *at, which moves behind them. */
+static size_t skip_digits(const char *text, size_t len, size_t *at)
+{
+    size_t first = *at;
+    while (*at < len && text[*at] >= '0' && text[*at] <= '9') ++*at;
+    return *at - first;
+}
+
+/* True if a number as JSON spells it stands at *at, which moves behind it. */
+static bool skip_number(const char *text, size_t len, size_t *at)
+{
+    if (text[*at] == '-') ++*at;
+    bool zero = *at < len && text[*at] == '0';
+    size_t digits = skip_digits(text, len, at);
+    if (digits == 0 || (zero && digits > 1)) return false;
+    if (*at < len && text[*at] == '.') {
+        ++*at;
+        if (skip_digits(text, len, at) == 0) return false;
+    }
+    if (*at < len && (text[*at] == 'e' || text[*at] == 'E')) {
+        ++*at;
+        if (*at < len && (text[*at] == '+' || text[*at] == '-')) ++*at;
+        if (skip_digits(text, len, at) == 0) return false;
+    }
+    return true;
+}
+
+/* Moves *at from the opening quote of a string behind its closing one. */
+static pl_status skip_string(const char *text, size_t len, const char *origin, size_t *at)
+{
+    for (size_t i = *at + 1; i < len; i++) {
+        if ((unsigned char)text[i] < ' ') return refuse(origin, i);
+        if (text[i] == '"') {
+            *at = i + 1;
+            return PL_OK;
+        }
+        if (text[i] != '\\') continue;
+        if (++i == len || text[i] != 'u') continue;
+        for (size_t k = 1; k <= 4; k++)
+            if (len - i <= k || !isxdigit((unsigned char)text[i + k])) return refuse(origin, i - 1);
+        if (!memcmp(text + i + 1, "0000", 4))
+            return pl_fail(PL_E_INPUT, "%s: a string at byte %zu contains a NUL character", origin,
+                           i - 1);
+    }
+    return pl_fail(PL_E_INPUT, "%s: not valid JSON: ends inside a string", origin);
+}
+
+/* What cJSON itself does not refuse, on the raw text: control characters, numbers and escapes that
+ * only strtod or it understands, depth. Nor does it notice in time that a text ends in an object:
+ * it looks one byte behind its end. */
 static pl_status scan(const char *text, size_t len, const char *origin)
 {
     int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len;) {
         char c = text[i];
-        if (in_string) {
-            if (c == '"') in_string = false;
-            else if (c == '\\') {
-                if (len - i > 5 && !memcmp(text + i, "\\u0000", 6))
-                    return pl_fail(PL_E_INPUT, "%s: a string at byte %zu contains a NUL character",
-                                   origin, i);
-                i++;
-            } else if (c == 0) {
-                return pl_fail(PL_E_INPUT, "%s: NUL byte at %zu", origin, i);
-            }
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > PL_MAX_JSON_DEPTH)
-                return pl_fail(PL_E_INPUT, "%s: nested deeper than %d at byte %zu", origin,
-                               PL_MAX_JSON_DEPTH, i);
-        } else if (c == '}' || c == ']') {
-            depth--;
+        if (c == '"') {
+            PL_TRY(skip_string(text, len, origin, &i));
+            continue;
         }
+        if (c == '-' || (c >= '0' && c <= '9')) {
+            size_t from = i;
+            if (!skip_number(text, len, &i)) return refuse(origin, from);
+            continue;
+        }
+        if ((unsigned char)c < ' ' && c != '\t' && c != '\n' && c != '\r') return refuse(origin, i);
+        if (c == '}' || c == ']') depth--;
+        if ((c == '{' || c == '[') && ++depth > PL_MAX_JSON_DEPTH)
+            return pl_fail(PL_E_INPUT, "%s: nested deeper than %d at byte %zu", origin,
+                           PL_MAX_JSON_DEPTH, i);
+        i++;
     }
+    if (depth > 0)
+        return pl_fail(PL_E_INPUT, "%s: not valid JSON: ends inside an object or array", origin);
     return PL_OK;
 }
 
@@ -85,9 +136,11 @@ static pl_status check_object(const cJSON *object, const char *origin)
 
 static pl_status check_tree(const cJSON *node, const char *origin)
 {
+    if (cJSON_IsNumber(node) && !isfinite(node->valuedouble))
+        return pl_fail(PL_E_INPUT, "%s: a number is beyond the range of a double", origin);
     if (cJSON_IsObject(node)) PL_TRY(check_object(node, origin));
     for (const cJSON *c = node->child; c; c = c->next)
-        if (c->child) PL_TRY(check_tree(c, origin));        /* depth is bounded by scan() */
+        PL_TRY(check_tree(c, origin));          /* depth is bounded by scan() */
     return PL_OK;
 }
 
@@ -104,9 +157,9 @@ pl_status pl_json_parse(const char *text, size_t len, const char *origin, pl_jso
     cJSON *json = cJSON_ParseWithLengthOpts(text, len, &end, false);
     if (!json) {
         if (pl_error()[0]) return PL_E_MEMORY;
-        return pl_fail(PL_E_INPUT, "%s: not valid JSON at byte %td", origin, end ? end - text : 0);
+        return refuse(origin, end ? (size_t)(end - text) : 0);
     }
-    while (end < text + len && strchr(" \t\r\n", *end)) end++;
+    while (end < text + len && *end && strchr(" \t\r\n", *end)) end++;
     pl_status code = PL_OK;
     if (end != text + len)
         code = pl_fail(PL_E_INPUT, "%s: text behind the JSON document at byte %td", origin, end - text);
@@ -163,8 +216,9 @@ pl_status pl_json_as_int(const pl_json *node, int64_t low, int64_t high, const c
     if (!cJSON_IsNumber(node))
         return pl_fail(PL_E_INPUT, "%s: %s should be a number, is %s", origin, what, kind(node));
     double value = node->valuedouble;
-    if (!(fabs(value) <= 0x1p53) || value != floor(value))
-        return pl_fail(PL_E_INPUT, "%s: %s should be a whole number up to 2^53, is %g", origin, what,
+    /* 2^53 itself is what 2^53 + 1 is read as */
+    if (!(fabs(value) < 0x1p53) || value != floor(value))
+        return pl_fail(PL_E_INPUT, "%s: %s should be a whole number below 2^53, is %.17g", origin, what,
                        value);
     if (value < (double)low || value > (double)high)
         return pl_fail(PL_E_INPUT, "%s: %s should be between %lld and %lld, is %.0f", origin, what,
@@ -190,8 +244,8 @@ pl_status pl_json_number(const pl_json *object, const char *key, bool required, 
     const pl_json *node;
     PL_TRY(member(object, key, required, origin, &node));
     if (!node) return PL_OK;
-    if (!cJSON_IsNumber(node) || !isfinite(node->valuedouble))
-        return pl_fail(PL_E_INPUT, "%s: '%s' should be a finite number, is %s", origin, key, kind(node));
+    if (!cJSON_IsNumber(node))
+        return pl_fail(PL_E_INPUT, "%s: '%s' should be a number, is %s", origin, key, kind(node));
     *out = node->valuedouble;
     return PL_OK;
 }

@@ -10,7 +10,8 @@ typedef cJSON pl_json;
 
 /* Parses a whole document. Refused with PL_E_INPUT, `origin` (file name) and the byte offset: syntax
  * errors, text behind the document, invalid UTF-8, duplicate keys in one object, nesting beyond
- * PL_MAX_JSON_DEPTH, NaN or Infinity, NUL characters in strings. Freed with pl_json_free. */
+ * PL_MAX_JSON_DEPTH, NaN, Infinity or a number that becomes it (1e999), control characters in the
+ * text, \u0000. Freed with pl_json_free. */
 pl_status pl_json_parse(const char *text, size_t len, const char *origin, pl_json **out);
 /* The same from a file of at most PL_MAX_JSON_BYTES. */
 pl_status pl_json_load(const char *path, pl_json **out);
@@ -21,7 +22,7 @@ void pl_json_free(pl_json *json);
 const pl_json *pl_json_get(const pl_json *object, const char *key);
 
 /* Typed members. `required` false: absent (or null) leaves *out as it is. A wrong type, a number
- * that is not integral, above 2^53 or outside [low, high] is PL_E_INPUT naming `origin` and key. */
+ * that is not integral, not below 2^53 or outside [low, high] is PL_E_INPUT naming `origin` and key. */
 pl_status pl_json_int(const pl_json *object, const char *key, bool required, int64_t low,
                       int64_t high, const char *origin, int64_t *out);
 pl_status pl_json_number(const pl_json *object, const char *key, bool required, const char *origin,

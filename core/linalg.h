@@ -6,7 +6,7 @@
 
 #include "core/pool.h"
 
-/* Call once before any other; sets BLAS to one thread. */
+/* Comes before any other, on one thread; sets BLAS to one thread. A repeated call does nothing. */
 void pl_linalg_init(void);
 
 /* c[m][n] = alpha * a[m][k] * b[n][k]^T + beta * c; ld*: elements from row to row. One thread. */

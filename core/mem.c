@@ -9,18 +9,15 @@
 
 enum { ALIGN = 64, CHUNK = 1 << 16 };
 
-static atomic_llong allocations_left = -1;
+static atomic_llong allocations_left = LLONG_MAX;       /* LLONG_MAX: no end */
 
-void pl_mem_fail_after(int64_t n) { atomic_store(&allocations_left, n); }
+void pl_mem_fail_after(int64_t n) { atomic_store(&allocations_left, n < 0 ? LLONG_MAX : n); }
 
 /* True if the test hook wants this allocation to fail. */
 static bool told_to_fail(void)
 {
-    if (atomic_load_explicit(&allocations_left, memory_order_relaxed) < 0) return false;
-    long long left = atomic_fetch_sub(&allocations_left, 1);
-    if (left > 0) return false;
-    atomic_store(&allocations_left, 0);
-    return true;
+    if (atomic_load_explicit(&allocations_left, memory_order_relaxed) == LLONG_MAX) return false;
+    return atomic_fetch_sub(&allocations_left, 1) <= 0;
 }
 
 static void *no_memory(int64_t count, size_t size)

@@ -90,8 +90,8 @@ static pl_status check_range(const pl_packed *p, int64_t first, int64_t count)
 {
     int64_t end;
     if (!pl_add_ok(first, count, &end) || end > p->rows)
-        return pl_fail(PL_E_INPUT, "rows %lld to %lld of a matrix with %lld rows", (long long)first,
-                       (long long)(first + count), (long long)p->rows);
+        return pl_fail(PL_E_INPUT, "%lld rows from row %lld of a matrix with %lld rows",
+                       (long long)count, (long long)first, (long long)p->rows);
     return PL_OK;
 }
 

@@ -60,8 +60,9 @@ typedef struct pl_part {
 struct pl_packed {
     pl_type type, inner[2];     /* inner: how each factor of a chain is stored */
     int64_t rows, cols;
-    int32_t granule;            /* rows that share bytes: a range of rows is cut only between granules; 0: all rows */
-    int32_t order;              /* row order: 0 as Hugging Face stores it; h: rotary pairs interleaved in heads of h rows */
+    int32_t granule;            /* rows that share bytes: ranges are cut only between granules; 0: all */
+    int32_t order;              /* row order: 0 as Hugging Face stores it; h (even): rotary pairs
+                                 * interleaved in heads of h rows */
     int32_t rank, nonzeros;
     int32_t nparts;
     pl_part part[PL_MAX_PARTS];

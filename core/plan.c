@@ -142,6 +142,7 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink
     plan->step = PL_ZNEW(arena, pl_step, model->tensors);
     if (!plan->step) return PL_E_MEMORY;
     plan->type = recipe->type;
+    for (int i = 0; i < recipe->rules; i++) recipe->rule[i].used = 0;
     /* In the order of identities: the output does not depend on how the input was sharded. */
     for (int i = 0; i < model->tensors; i++)
         PL_TRY(plan_step(model, model->entry[i].tensor, recipe, sink, registries, arena, plan,

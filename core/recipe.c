@@ -2,26 +2,32 @@
 #include "core/recipe.h"
 
 #include <fnmatch.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/json.h"
 
+/* Digits at *text as a layer, at most PL_MAX_LAYERS; *text moves behind them. -1: none. */
+static int take_layer(const char **text)
+{
+    int value = -1;
+    for (; **text >= '0' && **text <= '9'; (*text)++)
+        value = (int)pl_min64((value < 0 ? 0 : value) * 10 + (**text - '0'), PL_MAX_LAYERS);
+    return value;
+}
+
 /* "3", "0-7", "8-": inclusive. */
 static pl_status parse_layers(const char *text, const char *origin, pl_rule *rule)
 {
-    int first, last, used = 0;
-    if (sscanf(text, "%d-%d%n", &first, &last, &used) == 2 && !text[used]) {
-    } else if (sscanf(text, "%d-%n", &first, &used) == 1 && used && !text[used]) {
-        last = INT_MAX;
-    } else if (sscanf(text, "%d%n", &first, &used) == 1 && !text[used]) {
-        last = first;
-    } else {
+    const char *at = text;
+    int first = take_layer(&at), last = first;
+    if (first >= 0 && *at == '-') {
+        at++;
+        last = *at ? take_layer(&at) : INT_MAX;
+    }
+    if (first < 0 || last < 0 || *at)
         return pl_fail(PL_E_WISH, "%s: layers '%s' should read like \"3\", \"0-7\" or \"8-\"", origin,
                        text);
-    }
-    if (first < 0 || last < first)
-        return pl_fail(PL_E_WISH, "%s: layers '%s' are no range", origin, text);
+    if (last < first) return pl_fail(PL_E_WISH, "%s: layers '%s' are no range", origin, text);
     rule->first_layer = first;
     rule->last_layer = last;
     return PL_OK;
@@ -37,7 +43,7 @@ static pl_status wish_string(const pl_json *node, const char *origin, const char
 
 static pl_status parse_rule(const pl_json *object, const char *origin, pl_arena *arena, pl_rule *rule)
 {
-    *rule = (pl_rule){ .role = -1, .last_layer = INT_MAX };
+    *rule = (pl_rule){ .role = -1, .first_layer = -1, .last_layer = INT_MAX };
     if (!cJSON_IsObject(object)) return pl_fail(PL_E_WISH, "%s: a rule should be an object", origin);
     for (const pl_json *m = object->child; m; m = m->next) {
         const char *text = NULL;
@@ -85,8 +91,9 @@ static pl_status parse_recipe(const pl_json *json, const char *path, pl_recipe *
             if (!recipe->type.scheme) recipe->type = type;
         } else if (!strcmp(m->string, "method")) {
             PL_TRY(wish_string(m, path, &text));
-            recipe->method = pl_arena_text(arena, text, strlen(text));
-            if (!recipe->method) return PL_E_MEMORY;
+            const char *method = pl_arena_text(arena, text, strlen(text));
+            if (!method) return PL_E_MEMORY;
+            if (!recipe->method) recipe->method = method;
         } else if (!strcmp(m->string, "rules")) {
             if (!cJSON_IsArray(m)) return pl_fail(PL_E_WISH, "%s: 'rules' should be an array", path);
             int count = 0, at = 0;
@@ -119,9 +126,8 @@ pl_rule *pl_recipe_match(pl_recipe *recipe, const pl_tensor *t)
 {
     for (int i = 0; i < recipe->rules; i++) {
         pl_rule *rule = &recipe->rule[i];
-        bool layers = rule->first_layer > 0 || rule->last_layer < INT_MAX;
         if (rule->role >= 0 && rule->role != t->id.role) continue;
-        if (layers && (t->id.layer < rule->first_layer || t->id.layer > rule->last_layer)) continue;
+        if (t->id.layer < rule->first_layer || t->id.layer > rule->last_layer) continue;
         if (rule->name && fnmatch(rule->name, t->name, 0) != 0) continue;
         return rule;
     }

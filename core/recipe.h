@@ -7,7 +7,7 @@
 
 typedef struct pl_rule {
     int role;                   /* -1: any */
-    int first_layer, last_layer;/* inclusive; 0 .. INT_MAX when not given */
+    int first_layer, last_layer;/* inclusive; -1 .. INT_MAX when not given: tensors of no layer too */
     const char *name;           /* shell pattern on the source's tensor name; NULL: any */
     pl_type type;               /* scheme NULL: the default */
     const char *method;         /* NULL: the default */
@@ -21,8 +21,8 @@ typedef struct pl_recipe {
     int rules;
 } pl_recipe;
 
-/* Adds the rules of a recipe file (and its type, unless one was set). Memory from arena. Unknown
- * keys, roles, types are PL_E_WISH: a typing error must not change a model silently. */
+/* Takes the rules of a recipe file (and its type and method, unless they are set). Memory from
+ * arena. Unknown keys, roles, types are PL_E_WISH: a typing error must not change a model silently. */
 pl_status pl_recipe_load(const char *path, pl_recipe *recipe, pl_arena *arena);
 /* First rule for this tensor, NULL if none. */
 pl_rule *pl_recipe_match(pl_recipe *recipe, const pl_tensor *t);

@@ -63,8 +63,8 @@ static pl_status check_range(const pl_source *s, int tensor, int64_t first, int6
         return pl_fail(PL_E_INPUT, "%s: tensor %d of %d", s->path, tensor, s->model->tensors);
     const pl_tensor *t = &s->model->tensor[tensor];
     if (!pl_add_ok(first, count, &end) || end > t->rows)
-        return pl_fail(PL_E_INPUT, "%s: rows %lld to %lld of tensor '%s' with %lld rows", s->path,
-                       (long long)first, (long long)(first + count), t->name, (long long)t->rows);
+        return pl_fail(PL_E_INPUT, "%s: %lld rows from row %lld of tensor '%s' with %lld rows", s->path,
+                       (long long)count, (long long)first, t->name, (long long)t->rows);
     return PL_OK;
 }
 
@@ -109,8 +109,8 @@ static pl_status plain_rows(const pl_input *in, int64_t first, int64_t count, fl
     if (in->source) return pl_source_rows(in->source, in->tensor, first, count, out, scratch);
     int64_t end;
     if (!pl_add_ok(first, count, &end) || end > in->rows)
-        return pl_fail(PL_E_INPUT, "rows %lld to %lld of %lld", (long long)first,
-                       (long long)(first + count), (long long)in->rows);
+        return pl_fail(PL_E_INPUT, "%lld rows from row %lld of %lld", (long long)count,
+                       (long long)first, (long long)in->rows);
     memcpy(out, in->memory + first * in->cols, (size_t)(count * in->cols) * sizeof *out);
     return PL_OK;
 }

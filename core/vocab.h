@@ -37,22 +37,21 @@ typedef struct pl_vocab {
     const char *chat_template;  /* NULL: none */
 } pl_vocab;
 
-/* Text -> id. The hash of a text can be continued from that of the text before it, so that all ways
- * to cut a token in two are tried in linear time: see pl_token_hash. */
+/* Text -> id. */
 typedef struct pl_token_map { const pl_vocab *vocab; int32_t *slot; uint64_t mask; } pl_token_map;
 
 /* Of vocab's tokens, which must outlive the map; empty tokens are left out. Memory from arena.
- * PL_E_INPUT naming both ids if two tokens are spelled alike. */
+ * PL_E_INPUT, `origin` in front, naming both ids if two tokens are spelled alike. */
 pl_status pl_token_map_create(const pl_vocab *vocab, const char *origin, pl_arena *arena,
                               pl_token_map *out);
 /* Id of the token spelled like `left` with `right` behind it, -1: none. */
 int32_t pl_token_map_find(const pl_token_map *map, pl_text left, pl_text right);
-/* The same where the hash of the whole is known. */
-int32_t pl_token_map_find_hashed(const pl_token_map *map, uint64_t hash, pl_text left, pl_text right);
+/* Calls `fn` for all pairs of tokens that together spell a normal or user-defined token `whole`: what
+ * merging by score may join. Time is linear in the bytes of the vocabulary. */
+typedef void (*pl_cut_fn)(void *ctx, int32_t left, int32_t right, int32_t whole);
+pl_status pl_token_map_cuts(const pl_token_map *map, pl_cut_fn fn, void *ctx);
 
-/* Hash of a text whose first part has the hash `before` (0: empty) and goes on with s:
- * before * PL_TOKEN_HASH_BASE^len + hash(0, s). */
-#define PL_TOKEN_HASH_BASE UINT64_C(0x9E3779B97F4A7C15)
+/* A hash of a text; `before` is the hash of what stands before it, 0: nothing. */
 uint64_t pl_token_hash(uint64_t before, const char *s, size_t len);
 
 #endif

@@ -35,7 +35,8 @@ typedef struct pl_check_result {
     double pp_tps, tg_tps, seconds;
     int64_t nonfinite;                  /* logits that are NaN or infinite; not 0: not passed */
     int threads;
-    char bos_used[8];
+    char bos_used[8];                   /* "yes", "no" */
+    char digest_model[40], digest_against[40], digest_text[40];
     bool passed;
     char missed[8][96];
     int missed_count;

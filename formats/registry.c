@@ -1,0 +1,5 @@
+/* registry.c: the formats there are. */
+#include "formats/registry.h"
+
+const pl_source_ops *const pl_sources[] = { &pl_source_gguf, &pl_source_hf, NULL };
+const pl_sink_ops *const pl_sinks[] = { &pl_sink_gguf, &pl_sink_count, &pl_sink_digest, NULL };

@@ -1,0 +1,58 @@
+/* copy.c: weights that the source already stores as wanted keep their bytes. */
+#include <string.h>
+
+#include "quantizers/registry.h"
+#include "quantizers/strip.h"
+
+static bool accepts(const pl_step *step, const pl_tensor *from)
+{
+    return from->type.scheme == &pl_scheme_plain && pl_type_equal(&step->out.type, &from->type);
+}
+
+static int64_t scratch(const pl_step *step, const pl_tensor *from, int64_t count)
+{
+    /* a strip as stored; one row more while rows are reordered */
+    pl_packed stored;
+    int64_t n = pl_strip_rows(from->cols, count);
+    if (pl_packed_init(&stored, from->type, n + 1, from->cols) != PL_OK) return 0;
+    return pl_packed_bytes(&stored) + 128;
+}
+
+static pl_status refuse(const pl_input *in, const pl_dtype *dtype, int64_t first, int64_t bad,
+                        const uint8_t *bytes)
+{
+    if (dtype->block == 1) {
+        float value;
+        dtype->decode(bytes + bad * dtype->bytes, &value, 1);
+        return pl_strip_refuse(in, first, bad, value);
+    }
+    long long row = pl_strip_source_row(in, first + bad / in->cols), col = bad % in->cols;
+    return pl_fail(PL_E_INPUT, "tensor '%s' row %lld columns %lld to %lld: their stored scale is "
+                   "not finite", in->name, row, col, col + dtype->block - 1);
+}
+
+static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, int64_t count,
+                        pl_packed *rows, pl_arena *arena)
+{
+    int64_t strip = pl_strip_rows(in->cols, count), stride = rows->part[0].stride;
+    uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;     /* writable, see rtn.c */
+    for (int64_t done = 0; done < count; done += strip) {
+        int64_t n = pl_min64(strip, count - done);
+        uint8_t *to = out + done * stride;
+        pl_arena_mark mark = pl_arena_save(arena);
+        pl_packed stored;
+        PL_TRY(pl_rows_packed(in, first + done, n, &stored, arena));
+        memcpy(to, stored.part[0].ptr, (size_t)(n * stride));
+        pl_arena_restore(arena, mark);
+        const pl_dtype *dtype = rows->type.element;
+        int64_t bad = pl_dtype_find_nonfinite(dtype, to, n * in->cols);
+        if (bad >= 0) return refuse(in, dtype, first + done, bad, to);
+    }
+    return PL_OK;
+}
+
+const pl_method pl_method_copy = {
+    .name = "copy", .summary = "bytes as they are, where the type is the same",
+    .scope = PL_SCOPE_ROWS, .flags = PL_METHOD_EXACT,
+    .accepts = accepts, .scratch = scratch, .encode = encode,
+};

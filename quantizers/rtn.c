@@ -1,0 +1,88 @@
+/* rtn.c: round to nearest: every block gets the scale of its type's reference encoder, every value
+ * the code that this scale gives it; values without blocks are rounded to the nearest. */
+#include <string.h>
+
+#include "core/half.h"
+#include "quantizers/registry.h"
+#include "quantizers/strip.h"
+
+static bool is_float(const pl_dtype *dtype)
+{
+    return dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] ||
+           dtype == &pl_dtypes[PL_BF16];
+}
+
+static bool accepts(const pl_step *step, const pl_tensor *from)
+{
+    const pl_type *type = &step->out.type;
+    if (!from->type.scheme || !from->type.element->decode) return false;
+    if (type->scheme == &pl_scheme_plain && is_float(type->element)) return true;
+    return step->grid && step->grid->span(type, step->out.cols) > 0;
+}
+
+static int64_t scratch(const pl_step *step, const pl_tensor *from, int64_t count)
+{
+    /* a strip as f32, and as stored while it is read */
+    int64_t n = pl_strip_rows(from->cols, count);
+    pl_packed stored;
+    if (pl_packed_init(&stored, from->type, n, from->cols) != PL_OK) return 0;
+    return n * from->cols * (int64_t)sizeof(float) + pl_packed_bytes(&stored) + 128;
+}
+
+static void round_values(const pl_dtype *dtype, const float *w, int64_t n, uint8_t *out)
+{
+    if (dtype == &pl_dtypes[PL_F16]) pl_f32_to_f16_row(w, out, n);
+    else if (dtype == &pl_dtypes[PL_BF16]) pl_f32_to_bf16_row(w, out, n);
+    else memcpy(out, w, (size_t)n * sizeof *w);
+}
+
+/* Values or scales that are finite as f32 may not be in 16 bits. */
+static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t first,
+                             const float *w, int64_t n, const uint8_t *out)
+{
+    if (dtype == &pl_dtypes[PL_F32]) return PL_OK;
+    int64_t bad = pl_dtype_find_nonfinite(dtype, out, n);
+    if (bad < 0) return PL_OK;
+    long long row = pl_strip_source_row(in, first + bad / in->cols), col = bad % in->cols;
+    if (dtype->block == 1)
+        return pl_fail(PL_E_INPUT, "tensor '%s' row %lld column %lld: %g does not fit %s%s",
+                       in->name, row, col, (double)w[bad], dtype->name,
+                       dtype == &pl_dtypes[PL_F16] ? ", bf16 would hold it" : "");
+    float largest = 0.0f;
+    for (int j = 0; j < dtype->block; j++)
+        if (fabsf(w[bad + j]) > fabsf(largest)) largest = w[bad + j];
+    return pl_fail(PL_E_INPUT, "tensor '%s' row %lld columns %lld to %lld: values up to %g are too "
+                   "large for the f16 fields of %s, bf16 would hold them", in->name, row, col,
+                   col + dtype->block - 1, (double)largest, dtype->name);
+}
+
+static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, int64_t count,
+                        pl_packed *rows, pl_arena *arena)
+{
+    const pl_type *type = &rows->type;
+    int64_t strip = pl_strip_rows(in->cols, count);
+    /* the caller's buffers are writable; a part's pointer is const for those who read weights */
+    uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;
+    float *w = PL_NEW(arena, float, strip * in->cols);
+    if (!w) return PL_E_MEMORY;
+    for (int64_t done = 0; done < count; done += strip) {
+        int64_t n = pl_min64(strip, count - done), values = n * in->cols;
+        uint8_t *to = out + done * rows->part[0].stride;
+        pl_arena_mark mark = pl_arena_save(arena);
+        PL_TRY(pl_rows(in, first + done, n, w, arena));
+        pl_arena_restore(arena, mark);
+        int64_t bad = pl_find_nonfinite(w, values);
+        if (bad >= 0) return pl_strip_refuse(in, first + done, bad, w[bad]);
+        if (!step->grid) round_values(type->element, w, values, to);
+        else if (step->grid->encode) step->grid->encode(type, w, values, to);
+        else pl_grid_encode(step->grid, type, w, values, to);
+        PL_TRY(check_range(type->element, in, first + done, w, values, to));
+    }
+    return PL_OK;
+}
+
+const pl_method pl_method_rtn = {
+    .name = "rtn", .summary = "round to nearest with the reference scale of each block",
+    .scope = PL_SCOPE_ROWS, .flags = PL_METHOD_EXACT,
+    .accepts = accepts, .scratch = scratch, .encode = encode,
+};

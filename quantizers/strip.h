@@ -1,0 +1,33 @@
+/* strip.h: what methods that work through rows share: how many at once, and which value was bad. */
+#ifndef QUANTIZERS_STRIP_H
+#define QUANTIZERS_STRIP_H
+
+#include <math.h>
+
+#include "core/source.h"
+
+/* Values taken at once: as f32, as stored and as encoded they stay in a second-level cache. */
+enum { PL_STRIP_VALUES = 1 << 15 };
+
+static inline int64_t pl_strip_rows(int64_t cols, int64_t count)
+{
+    return pl_min64(count, pl_max64(1, PL_STRIP_VALUES / pl_max64(cols, 1)));
+}
+
+/* The row to name in a message: as the source numbers it, or as Hugging Face does if the rows are
+ * reordered on the way. */
+static inline int64_t pl_strip_source_row(const pl_input *in, int64_t row)
+{
+    int32_t have = in->source ? in->source->model->tensor[in->tensor].order : 0;
+    return have == in->order ? row : pl_order_source(row, in->order);
+}
+
+/* PL_E_INPUT: value `at`, counted from row `first`, is NaN or infinite. */
+static inline pl_status pl_strip_refuse(const pl_input *in, int64_t first, int64_t at, float value)
+{
+    return pl_fail(PL_E_INPUT, "tensor '%s' row %lld column %lld is %s", in->name,
+                   (long long)pl_strip_source_row(in, first + at / in->cols),
+                   (long long)(at % in->cols), isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
+#endif

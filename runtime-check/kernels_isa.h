@@ -1,0 +1,35 @@
+/* kernels_isa.h: what the kernel files share: which matrices they take, and their entry points. */
+#ifndef RUNTIME_CHECK_KERNELS_ISA_H
+#define RUNTIME_CHECK_KERNELS_ISA_H
+
+#include "core/blocks.h"
+#include "core/kernel.h"
+
+/* Is it a plain matrix of that element type? Shared by the variants of a type. */
+bool pl_takes_f32(const pl_packed *w);
+bool pl_takes_f16(const pl_packed *w);
+bool pl_takes_bf16(const pl_packed *w);
+bool pl_takes_q8_0(const pl_packed *w);
+bool pl_takes_q4_0(const pl_packed *w);
+bool pl_takes_q4_1(const pl_packed *w);
+bool pl_takes_q5_0(const pl_packed *w);
+bool pl_takes_q5_1(const pl_packed *w);
+
+/* Each adds its kernels behind those already there, and sets what else it does faster. */
+void pl_kernels_ref(pl_kernel_list *list);
+void pl_kernels_avx2(pl_kernel_list *list);             /* floats, quantize */
+void pl_kernels_avx2_blocks(pl_kernel_list *list);      /* block types */
+void pl_kernels_avx512(pl_kernel_list *list);           /* floats, quantize */
+void pl_kernels_vnni(pl_kernel_list *list);             /* block types */
+
+/* Puts kernels[0 .. count-1] behind the others. */
+void pl_kernels_add(pl_kernel_list *list, const pl_kernel *kernels, int count);
+
+/* Loops of the bandwidth measurement: read `bytes` (a multiple of 4096) from `data` and return a value
+ * that depends on all of them, so that no load can be left out. */
+typedef uint64_t (*pl_read_loop)(const uint8_t *data, int64_t bytes);
+uint64_t pl_read_avx512(const uint8_t *data, int64_t bytes);
+uint64_t pl_read_avx512_ahead(const uint8_t *data, int64_t bytes);      /* software prefetch */
+uint64_t pl_read_avx512_streams(const uint8_t *data, int64_t bytes);    /* eight places at once */
+
+#endif

@@ -1,0 +1,36 @@
+/* linear.h: rows of activations times packed matrices, several matrices in one parallel loop. */
+#ifndef RUNTIME_CHECK_LINEAR_H
+#define RUNTIME_CHECK_LINEAR_H
+
+#include "core/kernel.h"
+#include "core/pool.h"
+
+typedef struct pl_linear {
+    pl_packed w;
+    const float *bias;          /* [rows]; NULL: none */
+    const pl_kernel *kernel;    /* NULL: tiles of rows are decoded to f32 and multiplied by BLAS */
+    int64_t tile;               /* rows per task, from the shape */
+} pl_linear;
+
+/* kernels NULL: exact arithmetic on decoded weights. */
+void pl_linear_init(pl_linear *linear, const pl_packed *w, const float *bias,
+                    const pl_kernel_list *kernels);
+/* Floats of per-worker scratch that a product needs. */
+int64_t pl_linear_scratch(const pl_linear *linear);
+/* Does it want its input quantized? */
+bool pl_linear_wants_q8(const pl_linear *linear);
+
+/* y[i*ldy + r] = Σ_c w[r][c] x[i][c] + bias[r] */
+typedef struct pl_product {
+    const pl_linear *linear;
+    float *y;
+    int64_t ldy;
+} pl_product;
+
+/* Products of one input: x [n][cols], and the same rows in blocks, q8 [n][cols/32], where a matrix wants
+ * them (else NULL). scratch: per worker. Results do not depend on the number of workers. */
+pl_status pl_linear_multiply(const pl_product *products, int count, const float *x,
+                             const pl_act_block *q8, int64_t n, float *const *scratch,
+                             pl_pool *pool);
+
+#endif

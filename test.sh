@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# test.sh: from nothing to all suites: installs what tests need, builds with gcc and clang, runs every
+# suite, then the short ones again under the address and undefined-behaviour sanitizers.
+# test.sh SUITE... runs only these, on the gcc build.
+set -euo pipefail
+cd "$(dirname "$0")"
+started=$SECONDS
+
+./install.sh test
+stamp=.venv/requirements.done
+if ! cmp -s tests/requirements.txt $stamp; then
+    # The pythons of version managers come without a promise; the distribution's fits its packages.
+    system=/usr/bin/python3
+    [ -x $system ] || system=python3
+    rm -rf .venv
+    $system -m venv .venv
+    .venv/bin/python -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+    cp tests/requirements.txt $stamp
+fi
+python=$PWD/.venv/bin/python
+export PLANISH_NO_SKIP=${CI:+1}
+
+configure() { # folder, then meson options
+    local folder=$1
+    shift
+    if [ -e "$folder/build.ninja" ]; then meson configure "$folder" "$@" >/dev/null
+    else meson setup "$folder" "$@" >/dev/null; fi
+}
+
+logs=()
+status=0
+suites() { # folder, suites...
+    local folder=$1 suite
+    shift
+    for suite; do
+        echo "== $suite ($folder)"
+        meson test -C "$folder" --no-rebuild --print-errorlogs --suite "$suite" \
+            --logbase "$suite" | grep -vE '^(ninja|$)' || status=1
+        logs+=("$folder/meson-logs/$suite.json")
+    done
+}
+
+configure build -Dpython="$python" -Dwerror=true
+ninja -C build -k 0 | tail -n 3
+if [ $# -gt 0 ]; then
+    suites build "$@"
+else
+    suites build lint unit kernels property golden interop e2e fuzz model
+    CC=clang configure build-clang -Dpython="$python" -Dwerror=true
+    ninja -C build-clang -k 0 | tail -n 3
+    suites build-clang unit kernels golden
+    CC=clang configure build-asan -Dpython="$python" -Dbuildtype=debugoptimized -Db_lundef=false \
+        -Db_sanitize=address,undefined
+    ninja -C build-asan -k 0 | tail -n 3
+    suites build-asan unit property fuzz e2e
+fi
+"$python" tests/summary.py $((SECONDS - started)) "${logs[@]}" || status=1
+exit $status

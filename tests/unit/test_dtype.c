@@ -1,0 +1,162 @@
+/* test_dtype.c: 16-bit floats and element types: known answers, look-ups, non-finite values. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/dtype.h"
+#include "core/half.h"
+
+START_TEST(half_known_answers)
+{
+    static const struct { float x; uint16_t f16, bf16; } known[] = {
+        { 0.0f, 0x0000, 0x0000 }, { -0.0f, 0x8000, 0x8000 }, { 1.0f, 0x3c00, 0x3f80 },
+        { -2.5f, 0xc100, 0xc020 }, { 65504.0f, 0x7bff, 0x4780 }, { 65519.996f, 0x7bff, 0x4780 },
+        { 65520.0f, 0x7c00, 0x4780 }, { 0x1p-14f, 0x0400, 0x3880 }, { 0x1p-24f, 0x0001, 0x3380 },
+        { 0x1p-25f, 0x0000, 0x3300 }, { 0x1.000002p-25f, 0x0001, 0x3300 },
+        { 0x1.8p-24f, 0x0002, 0x33c0 },
+        { 1.00048828125f, 0x3c00, 0x3f80 }, { 1.00146484375f, 0x3c02, 0x3f80 },
+        { 1.00390625f, 0x3c04, 0x3f80 }, { 1.01171875f, 0x3c0c, 0x3f82 },
+        { 3.4e38f, 0x7c00, 0x7f80 }, { INFINITY, 0x7c00, 0x7f80 }, { -INFINITY, 0xfc00, 0xff80 },
+    };
+    for (int i = 0; i < PL_COUNT(known); i++) {
+        float x = known[i].x;
+        ck_assert_msg(pl_f32_to_f16(x) == known[i].f16, "f16 of %g", (double)x);
+        ck_assert_msg(pl_f32_to_bf16(x) == known[i].bf16, "bf16 of %g", (double)x);
+    }
+    ck_assert_uint_eq(pl_f32_to_f16(pl_bits_f32(0x7f800001)), 0x7e00);
+    ck_assert_uint_eq(pl_f32_to_f16(pl_bits_f32(0xffc12345)), 0xfe00);
+    ck_assert_uint_eq(pl_f32_to_bf16(pl_bits_f32(0x7f800001)), 0x7fc0);
+    ck_assert_uint_eq(pl_f32_bits(pl_f16_to_f32(0x7c01)), 0x7fc02000);
+}
+END_TEST
+
+START_TEST(half_round_trip)
+{
+    for (uint32_t h = 0; h < 65536; h++) {
+        float x = pl_f16_to_f32((uint16_t)h), b = pl_bf16_to_f32((uint16_t)h);
+        if (!isnan(x)) ck_assert_uint_eq(pl_f32_to_f16(x), h);
+        if (!isnan(b)) ck_assert_uint_eq(pl_f32_to_bf16(b), h);
+    }
+}
+END_TEST
+
+/* Bytes (37 k + 11) mod 256 with every d 1.0 and every m 0.5. */
+START_TEST(known_blocks)
+{
+    static const struct { int type; double first[3], middle, last, sum, squares; } known[] = {
+        { PL_Q4_0, { -3, 2, 7 }, -3, 0, -21, 645 },
+        { PL_Q4_1, { 15.5, 4.5, 9.5 }, 9.5, 12.5, 261, 2780 },
+        { PL_Q5_0, { 9, -2, 3 }, 14, 1, 15, 2627 },
+        { PL_Q5_1, { 19.5, 24.5, 29.5 }, 19.5, 5.5, 521, 11298 },
+        { PL_Q8_0, { 85, 122, -97 }, -91, -48, -176, 190256 },
+    };
+    for (int i = 0; i < PL_COUNT(known); i++) {
+        const pl_dtype *dtype = &pl_dtypes[known[i].type];
+        uint8_t block[64];
+        float y[2][32];
+        for (int k = 0; k < dtype->bytes; k++) block[k] = (uint8_t)(37 * k + 11);
+        memcpy(block + dtype->scale_at[0], &(uint16_t){ 0x3c00 }, 2);
+        if (dtype->scale_at[1] >= 0) memcpy(block + dtype->scale_at[1], &(uint16_t){ 0x3800 }, 2);
+        dtype->decode(block, y[0], 32);
+        pl_decode(dtype, block, y[1], 32);
+        ck_assert_mem_eq(y[0], y[1], sizeof y[0]);
+        double sum = 0, squares = 0;
+        for (int j = 0; j < 32; j++) {
+            sum += (double)y[0][j];
+            squares += (double)y[0][j] * (double)y[0][j];
+        }
+        for (int j = 0; j < 3; j++) ck_assert_double_eq((double)y[0][j], known[i].first[j]);
+        ck_assert_double_eq((double)y[0][16], known[i].middle);
+        ck_assert_double_eq((double)y[0][31], known[i].last);
+        ck_assert_double_eq(sum, known[i].sum);
+        ck_assert_double_eq(squares, known[i].squares);
+    }
+}
+END_TEST
+
+START_TEST(table)
+{
+    for (int i = 0; i < PL_DTYPES; i++) {
+        const pl_dtype *dtype = &pl_dtypes[i];
+        ck_assert_ptr_eq(pl_dtype_find(dtype->name), dtype);
+        ck_assert_ptr_eq(pl_dtype_by_gguf(dtype->gguf_id), dtype);
+        ck_assert_str_eq(pl_dtype_gguf_name(dtype->gguf_id), dtype->name);
+        if (dtype->safetensors)
+            ck_assert_ptr_eq(pl_dtype_by_safetensors(dtype->safetensors), dtype);
+        int64_t bytes;
+        ck_assert_int_eq(pl_dtype_row_bytes(dtype, 64, &bytes), PL_OK);
+        ck_assert_int_eq(bytes, 64 / dtype->block * dtype->bytes);
+        ck_assert_int_eq(pl_dtype_row_bytes(dtype, -64, &bytes), PL_E_WISH);
+    }
+    ck_assert_ptr_eq(pl_dtype_find("Q8_0"), &pl_dtypes[PL_Q8_0]);
+    ck_assert_ptr_null(pl_dtype_find("q8"));
+    ck_assert_ptr_null(pl_dtype_by_gguf(-1));
+    ck_assert_ptr_null(pl_dtype_by_gguf(12));
+    ck_assert_ptr_null(pl_dtype_by_safetensors("f32"));
+    ck_assert_str_eq(pl_dtype_gguf_name(12), "q4_k");
+    static const int unknown[] = { -1, 4, 5, 31, 32, 33, 36, 37, 38, 43, 44, 1000 };
+    for (int i = 0; i < PL_COUNT(unknown); i++) ck_assert_ptr_null(pl_dtype_gguf_name(unknown[i]));
+}
+END_TEST
+
+START_TEST(row_bytes_limits)
+{
+    int64_t bytes;
+    ck_assert_int_eq(pl_dtype_row_bytes(&pl_dtypes[PL_Q4_0], 100, &bytes), PL_E_WISH);
+    ck_assert_ptr_nonnull(strstr(pl_error(), "q4_0"));
+    ck_assert_ptr_nonnull(strstr(pl_error(), "100"));
+    ck_assert_int_eq(pl_dtype_row_bytes(&pl_dtypes[PL_F32], INT64_MAX, &bytes), PL_E_INPUT);
+    ck_assert_int_eq(pl_dtype_row_bytes(&pl_dtypes[PL_Q8_0], INT64_MAX - 31, &bytes), PL_E_INPUT);
+    ck_assert_int_eq(pl_dtype_row_bytes(&pl_dtypes[PL_Q8_0], 0, &bytes), PL_OK);
+    ck_assert_int_eq(bytes, 0);
+}
+END_TEST
+
+/* A bad value or scale at every block of a row, at odd addresses too. */
+START_TEST(nonfinite)
+{
+    static const uint16_t bad[] = { 0x7c00, 0xfc00, 0x7e00, 0x7c01 };
+    enum { BLOCKS = 40 };
+    for (int t = 0; t < PL_DTYPES; t++) {
+        const pl_dtype *dtype = &pl_dtypes[t];
+        int blocks = dtype->block == 1 ? 3000 : BLOCKS;
+        uint8_t *memory = calloc((size_t)blocks + 1, (size_t)dtype->bytes);
+        ck_assert_ptr_nonnull(memory);
+        uint8_t *bytes = memory + 1;
+        int64_t count = (int64_t)blocks * dtype->block;
+        ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, bytes, count), -1);
+        ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, bytes, 0), -1);
+        for (int b = 0; b < blocks; b += dtype->block == 1 ? 97 : 1) {
+            uint8_t *block = bytes + (int64_t)b * dtype->bytes;
+            if (t == PL_F32) memcpy(block, &(uint32_t){ b % 2 ? 0xff800000 : 0x7f800001 }, 4);
+            else if (t == PL_BF16) memcpy(block, &(uint16_t){ 0x7f80 }, 2);
+            else if (t == PL_F16) memcpy(block, &bad[b % 4], 2);
+            else memcpy(block + (dtype->scale_at[1] >= 0 ? b % 2 * 2 : 0), &bad[b % 4], 2);
+            int64_t first = (int64_t)b * dtype->block;
+            ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, bytes, count), first);
+            ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, bytes, first), -1);
+            memset(block, 0, (size_t)dtype->bytes);
+        }
+        free(memory);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("dtype");
+    TCase *tcase = tcase_create("all");
+    tcase_add_test(tcase, half_known_answers);
+    tcase_add_test(tcase, half_round_trip);
+    tcase_add_test(tcase, known_blocks);
+    tcase_add_test(tcase, table);
+    tcase_add_test(tcase, row_bytes_limits);
+    tcase_add_test(tcase, nonfinite);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
