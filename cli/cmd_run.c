@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/opts.h"
+#include "core/log.h"
 #include "runtime-check/check.h"
 
 static const pl_usage usage = {
@@ -50,6 +51,8 @@ static pl_status run(int argc, const char **argv)
     const char *prompt = o.prompt;
     if (code == PL_OK) code = pl_generate(model, &o, pool, print_piece, &prompt, &stats);
     if (code == PL_OK || !prompt) pl_ui_print("%s\n", prompt ? prompt : "");
+    /* Logits that are not finite end a run with 1, as they end a check, but no table says why. */
+    if (code == PL_E_CHECK) pl_log(PL_LOG_ERROR, "%s", pl_error());
     if (code == PL_OK)
         fprintf(stderr, "%d prompt tokens at %.1f/s, %d new ones at %.1f/s\n", stats.prompt_tokens,
                 stats.pp_tps, stats.new_tokens, stats.tg_tps);

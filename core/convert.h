@@ -12,7 +12,8 @@ typedef struct pl_convert_options {
 
 /* Encodes every step and puts it into the sink; on failure nothing stands under `path`.
  * rel_error [steps] (with measure): ||W - decoded|| / ||W|| per tensor, 0 for an all-zero one; the
- * same for every number of threads. */
+ * same for every number of threads. Other ranges (plan->range_elements) sum in another order, which
+ * may change the last bits. */
 pl_status pl_convert(const pl_plan *plan, pl_source *source, pl_sink *sink, const char *path,
                      pl_pool *pool, const pl_convert_options *options, double *rel_error);
 

@@ -10,7 +10,7 @@ typedef enum pl_act {
     PL_ACT_Q8                   /* blocks of 32: pl_act_block */
 } pl_act;
 
-/* 32 activations: x = d * q. sum = Σ q, for types with an offset. Rows hold cols/32 of them. */
+/* 32 activations: x = d * q, q in -127 .. 127. sum = Σ q, for types with an offset. Rows hold cols/32. */
 typedef struct pl_act_block { float d; int32_t sum; int8_t q[32]; } pl_act_block;
 
 typedef struct pl_kernel {
@@ -30,7 +30,8 @@ typedef struct pl_kernel_list {
     const pl_kernel *kernel[PL_MAX_KERNELS];
     int count;
     /* f32 [count] -> blocks [count/32]; every variant gives the same bits: d = max|x|/127,
-     * q = round-half-even(x * (1/d)), an all-zero block has d = 0 */
+     * q = round-half-even(x * (1/d)); an all-zero block, or one so small that 1/d overflows, has d = 0;
+     * one that is not finite has d = NaN, q = 0 */
     void (*quantize)(const float *x, int64_t count, pl_act_block *out);
 } pl_kernel_list;
 

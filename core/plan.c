@@ -36,7 +36,14 @@ static pl_status choose_method(pl_step *step, const pl_recipe *recipe, const pl_
     const char *name = rule && rule->method ? rule->method : recipe->method;
     if (!name || !matrix) name = pl_type_equal(&from->type, &step->out.type) ? "copy" : "rtn";
     step->method = pl_method_find(registries->methods, name);
-    if (!step->method) return pl_fail(PL_E_WISH, "unknown method '%s'", name);
+    if (!step->method) {
+        char known[256] = "";
+        for (const pl_method *const *m = registries->methods; *m; m++) {
+            strncat(known, known[0] ? ", " : "", sizeof known - strlen(known) - 1);
+            strncat(known, (*m)->name, sizeof known - strlen(known) - 1);
+        }
+        return pl_fail(PL_E_WISH, "unknown method '%s'; known are %s", name, known);
+    }
     step->grid = pl_grid_find(registries->grids, &step->out.type, step->out.cols);
     if (step->method->accepts && !step->method->accepts(step, from))
         return pl_fail(PL_E_WISH, "method '%s' cannot turn tensor '%s' from %s into %s", name,
@@ -50,7 +57,7 @@ static pl_status plan_step(const pl_model *model, int tensor, pl_recipe *recipe,
 {
     const pl_tensor *t = &model->tensor[tensor];
     pl_rule *rule = pl_recipe_match(recipe, t);
-    if (rule) rule->used++;
+    if (rule && (t->flags & PL_TENSOR_MATRIX)) rule->used++;    /* vectors stay as they are */
     pl_type wish;
     const char *why;
     PL_TRY(wish_for(recipe, rule, t, arena, &wish, &why));
@@ -149,7 +156,7 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink
                          &plan->step[plan->steps++]));
     for (int i = 0; i < recipe->rules; i++)
         if (!recipe->rule[i].used)
-            return pl_fail(PL_E_WISH, "rule %d of the recipe matches no tensor", i + 1);
+            return pl_fail(PL_E_WISH, "rule %d of the recipe matches no matrix", i + 1);
     PL_TRY(sink->ops->size(sink, plan, model, &plan->bytes));
     PL_TRY(fit_memory(plan, model, options, pl_arena_bytes(arena) + options->held));
     PL_TRY(digest(plan));

@@ -14,6 +14,12 @@
 
 enum { SPIN = 20000 };              /* pauses before sleeping, around 0.2 to 0.8 ms */
 
+/* pl_pool.state */
+#define INSIDE 0xffffull
+#define OPEN 0x10000ull
+#define EPOCH 0x20000ull
+#define EPOCH_MASK (~(EPOCH - 1))
+
 typedef struct worker {
     pl_pool *pool;
     pthread_t thread;
@@ -28,9 +34,11 @@ struct pl_pool {
     void *ctx;
     int64_t count;
     _Alignas(64) atomic_llong next;
-    _Alignas(64) atomic_uint epoch; /* rises when a loop begins */
-    _Alignas(64) atomic_int busy;   /* workers that have not finished it */
-    atomic_bool failed, quit;
+    /* Epoch of the loop (it rises when one begins), whether it is open for workers, how many are in.
+     * A worker that the system wakes late finds the loop closed: nobody waits for it. */
+    _Alignas(64) atomic_ullong state;
+    _Alignas(64) atomic_bool failed;
+    atomic_bool quit;
     /* first failure */
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -68,25 +76,37 @@ static void work(pl_pool *pool, int index)
     }
 }
 
+static uint64_t epoch_of(pl_pool *pool) { return atomic_load(&pool->state) & EPOCH_MASK; }
+
 /* Waits until the epoch is no longer `seen`. */
-static unsigned await(pl_pool *pool, unsigned seen)
+static uint64_t await(pl_pool *pool, uint64_t seen)
 {
     for (int i = 0; i < SPIN; i++) {
-        unsigned now = atomic_load_explicit(&pool->epoch, memory_order_acquire);
+        uint64_t now = epoch_of(pool);
         if (now != seen) return now;
         relax();
     }
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->epoch) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+    while (epoch_of(pool) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
-    return atomic_load(&pool->epoch);
+    return epoch_of(pool);
 }
 
+/* Enters the loop if it is still open. */
+static bool enter(pl_pool *pool)
+{
+    unsigned long long now = atomic_load(&pool->state);
+    while (now & OPEN)
+        if (atomic_compare_exchange_weak(&pool->state, &now, now + 1)) return true;
+    return false;
+}
+
+/* Opens the next epoch; nobody is in at this time. */
 static void announce(pl_pool *pool)
 {
-    atomic_fetch_add(&pool->epoch, 1);
+    atomic_store(&pool->state, (epoch_of(pool) + EPOCH) | OPEN);
     if (atomic_load(&pool->sleepers) == 0) return;
     pthread_mutex_lock(&pool->lock);
     pthread_cond_broadcast(&pool->wake);
@@ -96,12 +116,13 @@ static void announce(pl_pool *pool)
 static void *worker_main(void *arg)
 {
     worker *w = arg;
-    unsigned seen = 0;
+    uint64_t seen = 0;
     for (;;) {
         seen = await(w->pool, seen);
         if (atomic_load(&w->pool->quit)) return NULL;
+        if (!enter(w->pool)) continue;
         work(w->pool, w->index);
-        atomic_fetch_sub_explicit(&w->pool->busy, 1, memory_order_release);
+        atomic_fetch_sub(&w->pool->state, 1);
     }
 }
 
@@ -162,12 +183,12 @@ pl_status pl_pool_for(pl_pool *pool, int64_t count, pl_task fn, void *ctx)
     pool->fail_code = PL_OK;
     atomic_store(&pool->failed, false);
     atomic_store(&pool->next, 0);
-    atomic_store(&pool->busy, pool->workers - 1);
     announce(pool);
     work(pool, 0);
-    /* The last indices may still run elsewhere. Every worker passes through each loop, so a late one
-     * cannot meet the next loop's fields half-set. */
-    for (unsigned i = 0; atomic_load_explicit(&pool->busy, memory_order_acquire) > 0; i++) {
+    /* The last indices may still run elsewhere. Once the loop is closed and empty nobody can meet the
+     * next one's fields half-set. */
+    atomic_fetch_and(&pool->state, ~OPEN);
+    for (unsigned i = 0; atomic_load(&pool->state) & INSIDE; i++) {
         if (i < 1000) relax();
         else sched_yield();
     }

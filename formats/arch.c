@@ -83,14 +83,22 @@ bool pl_arch_identify(const pl_arch *arch, pl_naming naming, const char *name, p
     return false;
 }
 
+/* A pattern with the layer in place of its gap; "-" for no pattern. */
+static void fill_pattern(const char *pattern, int layer, char *out, size_t size)
+{
+    const char *gap = pattern ? strstr(pattern, "%d") : NULL;
+    if (gap) snprintf(out, size, "%.*s%d%s", (int)(gap - pattern), pattern, layer, gap + 2);
+    else snprintf(out, size, "%s", pattern ? pattern : "-");
+}
+
 const char *pl_arch_name(const pl_arch *arch, pl_naming naming, pl_id id, pl_arena *arena)
 {
     const pl_arch_tensor *row = pl_arch_row(arch, id.role);
     const char *pattern = row ? pattern_of(row, naming) : NULL;
     if (!pattern || id.expert >= 0 || (id.layer >= 0) != per_layer(row)) return NULL;
-    const char *gap = strstr(pattern, "%d");
-    if (!gap) return pl_arena_text(arena, pattern, strlen(pattern));
-    return pl_arena_format(arena, "%.*s%d%s", (int)(gap - pattern), pattern, (int)id.layer, gap + 2);
+    char name[PL_MAX_NAME + 1];
+    fill_pattern(pattern, id.layer, name, sizeof name);
+    return pl_arena_text(arena, name, strlen(name));
 }
 
 /* ---- check ---- */
@@ -119,14 +127,15 @@ static pl_status check_tensor(const pl_arch *arch, const pl_hparams *hp, const p
     return PL_OK;
 }
 
-/* "attn_q of layer 3 ('model.layers.%d.self_attn.q_proj.weight')". */
+/* "attn_q of layer 3 is missing ('model.layers.3.self_attn.q_proj.weight' or 'blk.3.attn_q.weight')". */
 static pl_status missing(const pl_arch_tensor *row, int layer, const char *origin)
 {
-    char where[32] = "";
+    char where[32] = "", hf[PL_MAX_NAME + 1], gguf[PL_MAX_NAME + 1];
     if (layer >= 0) snprintf(where, sizeof where, " of layer %d", layer);
+    fill_pattern(row->hf, layer, hf, sizeof hf);
+    fill_pattern(row->gguf, layer, gguf, sizeof gguf);
     return pl_fail(PL_E_INPUT, "%s: %s%s is missing ('%s' or '%s')", origin,
-                   pl_role_name(row->role), where, row->hf ? row->hf : "-",
-                   row->gguf ? row->gguf : "-");
+                   pl_role_name(row->role), where, hf, gguf);
 }
 
 /* One row of the table against all layers. */

@@ -25,8 +25,8 @@ static inline int64_t pl_strip_source_row(const pl_input *in, int64_t row)
 /* PL_E_INPUT: value `at`, counted from row `first`, is NaN or infinite. */
 static inline pl_status pl_strip_refuse(const pl_input *in, int64_t first, int64_t at, float value)
 {
-    return pl_fail(PL_E_INPUT, "tensor '%s' row %lld column %lld is %s", in->name,
-                   (long long)pl_strip_source_row(in, first + at / in->cols),
+    return pl_fail(PL_E_INPUT, "%s%stensor '%s' row %lld column %lld is %s", in->source ? in->source->path : "",
+                   in->source ? ": " : "", in->name, (long long)pl_strip_source_row(in, first + at / in->cols),
                    (long long)(at % in->cols), isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 

@@ -7,7 +7,8 @@
 #include "runtime-check/kernels.h"
 #include "runtime-check/kernels_isa.h"
 
-enum { PIECE = 1 << 22, REPEATS = 5 };      /* bytes per task; each loop's best of so many runs counts */
+/* Bytes per task; runs of each loop, of which the best counts. */
+enum { PIECE = 1 << 22, REPEATS = 2 };
 
 static uint64_t read_plain(const uint8_t *data, int64_t bytes)
 {
@@ -21,27 +22,53 @@ static uint64_t read_plain(const uint8_t *data, int64_t bytes)
     return sum[0];
 }
 
-typedef struct job {
+struct pl_bandwidth {
+    pl_pool *pool;
     uint8_t *data;
+    int64_t pieces;
     pl_read_loop loop;
     uint64_t found[PL_MAX_THREADS];     /* kept, so that no loop can be left out */
-} job;
+};
 
 static pl_status fill_task(void *ctx, int64_t index, int worker)
 {
-    const job *j = ctx;
-    memset(j->data + index * PIECE, 1, PIECE);
+    const pl_bandwidth *b = ctx;
+    memset(b->data + index * PIECE, 1, PIECE);
     return PL_OK;
 }
 
 static pl_status read_task(void *ctx, int64_t index, int worker)
 {
-    job *j = ctx;
-    j->found[worker] += j->loop(j->data + index * PIECE, PIECE);
+    pl_bandwidth *b = ctx;
+    b->found[worker] += b->loop(b->data + index * PIECE, PIECE);
     return PL_OK;
 }
 
-pl_status pl_read_bandwidth(pl_pool *pool, int64_t bytes, double *best)
+pl_status pl_bandwidth_create(pl_pool *pool, int64_t bytes, pl_bandwidth **out)
+{
+    *out = NULL;
+    pl_bandwidth *b = pl_alloc(1, sizeof *b);
+    if (!b) return PL_E_MEMORY;
+    b->pool = pool;
+    b->pieces = pl_max64(1, bytes / PIECE);
+    b->data = pl_alloc_aligned(b->pieces, PIECE);
+    pl_status status = b->data ? pl_pool_for(pool, b->pieces, fill_task, b) : PL_E_MEMORY;
+    if (status != PL_OK) {
+        pl_bandwidth_destroy(b);
+        return status;
+    }
+    *out = b;
+    return PL_OK;
+}
+
+void pl_bandwidth_destroy(pl_bandwidth *b)
+{
+    if (!b) return;
+    pl_free(b->data);
+    pl_free(b);
+}
+
+pl_status pl_bandwidth_measure(pl_bandwidth *b, double *best)
 {
     pl_read_loop loops[4] = { read_plain };
     int count = 1;
@@ -52,26 +79,16 @@ pl_status pl_read_bandwidth(pl_pool *pool, int64_t bytes, double *best)
         loops[count++] = pl_read_avx512_streams;
     }
 #endif
-    int64_t pieces = pl_max64(1, bytes / PIECE);
-    job *j = pl_alloc(1, sizeof *j);
-    if (!j) return PL_E_MEMORY;
-    pl_status status = PL_E_MEMORY;
-    j->data = pl_alloc_aligned(pieces, PIECE);
-    if (!j->data) goto out;
-    status = pl_pool_for(pool, pieces, fill_task, j);
     *best = 0;
-    for (int threads = 0; threads < 2 && status == PL_OK; threads++) {
-        for (int i = 0; i < count * REPEATS && status == PL_OK; i++) {
-            j->loop = loops[i % count];
+    for (int threads = 0; threads < 2; threads++) {
+        for (int i = 0; i < count * REPEATS; i++) {
+            b->loop = loops[i % count];
             double start = pl_seconds();
-            status = pl_pool_for(threads ? pool : NULL, pieces, read_task, j);
+            PL_TRY(pl_pool_for(threads ? b->pool : NULL, b->pieces, read_task, b));
             double took = pl_seconds() - start;
-            if (took > 0 && (double)pieces * PIECE / took > *best)
-                *best = (double)pieces * PIECE / took;
+            if (took > 0 && (double)b->pieces * PIECE / took > *best)
+                *best = (double)b->pieces * PIECE / took;
         }
     }
-out:
-    pl_free(j->data);
-    pl_free(j);
-    return status;
+    return PL_OK;
 }

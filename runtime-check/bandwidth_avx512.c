@@ -17,8 +17,10 @@ INLINE void add_piece(const uint8_t *p, __m512i sum[4])
 
 INLINE uint64_t total(const __m512i sum[4])
 {
-    return (uint64_t)_mm512_reduce_add_epi64(
-        _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    uint64_t lane[32], all = 0;
+    for (int i = 0; i < 4; i++) _mm512_storeu_si512(lane + 8 * i, sum[i]);
+    for (int i = 0; i < 32; i++) all += lane[i];
+    return all;
 }
 
 uint64_t pl_read_avx512(const uint8_t *data, int64_t bytes)

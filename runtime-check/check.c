@@ -229,7 +229,8 @@ static pl_status run_all(run *r, const pl_check_options *o, pl_check_result *out
 {
     pl_summary s;
     PL_TRY(read_text(r->model, r->against, o, &r->text));
-    PL_TRY(pl_windows_plan(o->protocol, o->ctx, o->chunks, r->text.bos, r->text.count, &r->windows));
+    pl_status code = pl_windows_plan(o->protocol, o->ctx, o->chunks, r->text.bos, r->text.count, &r->windows);
+    if (code != PL_OK) return pl_fail_prefix(code, "%s: ", o->text);
     PL_TRY(prepare(r, o));
     pl_progress("check", NULL, "windows", 0, r->windows.count);
     for (int32_t i = 0; i < r->windows.count; i++) {

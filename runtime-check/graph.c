@@ -106,7 +106,7 @@ static pl_status load_linear(pl_graph *g, int role, int layer_index, int64_t row
     const float *bias;
     PL_TRY(load_packed(g, role, layer_index, rows, cols, true, &w, &index));
     PL_TRY(load_vector(g, role + PL_BIAS, layer_index, rows, false, &bias));
-    pl_linear_init(out, &w, bias, g->kernels);
+    PL_TRY(pl_linear_init(out, &w, bias, g->kernels, pl_pool_workers(g->pool), g->arena));
     g->bytes_per_token += pl_packed_bytes(&w);
     return PL_OK;
 }
@@ -169,7 +169,7 @@ static pl_status load(pl_graph *g)
 
     pl_packed output = g->table;
     PL_TRY(load_packed(g, PL_OUTPUT, -1, hp->vocab, hp->hidden, !hp->tied, &output, &index));
-    pl_linear_init(&g->output, &output, NULL, g->kernels);
+    PL_TRY(pl_linear_init(&g->output, &output, NULL, g->kernels, pl_pool_workers(g->pool), g->arena));
     g->bytes_per_token += pl_packed_bytes(&output);
     return PL_OK;
 }

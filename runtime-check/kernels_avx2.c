@@ -1,7 +1,8 @@
 /* kernels_avx2.c: float types times floats, and the quantizing of activations, with AVX2.
  *
- * Each pair of a row and an activation row has one sum of eight lanes that runs along the columns, then
- * is folded in a fixed order; tiles only choose which pairs go side by side, so they never change a bit. */
+ * A row and an activation row have one sum of eight lanes that runs along the columns, then is
+ * folded in a fixed order. Tiles only choose which sums go side by side, so they never change a
+ * bit. */
 #include <immintrin.h>
 #include <string.h>
 

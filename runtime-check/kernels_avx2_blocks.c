@@ -1,8 +1,8 @@
 /* kernels_avx2_blocks.c: block types times 8-bit activations with AVX2.
  *
- * Eight rows lie in the lanes, as in kernels_vnni.c: CHUNK blocks of 8 rows are unpacked to bytes and
- * transposed, then meet four activation rows at a time. The float sum of a row runs over its blocks in
- * order, whatever n and however rows are cut. */
+ * Eight rows lie in the lanes, as sixteen do in kernels_vnni.c: CHUNK blocks of 8 rows are
+ * unpacked to bytes and transposed, then meet four activation rows at a time. The float sum of a
+ * row runs over its blocks in order, whatever n and however rows are cut. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -10,8 +10,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* What each type looks like in memory: bytes per block, where values and fifth bits start, what was
- * added to make values unsigned (0 for q8_0: they stay signed); has_m: an f16 minimum behind the scale. */
+/* What each type looks like in memory: bytes per block, where values and fifth bits start, what
+ * was added to make values unsigned (0 for q8_0: they stay signed); has_m: an f16 minimum behind
+ * the scale. */
 typedef struct shape { int bytes, qs, qh, bias; bool has_m; } shape;
 static const shape q8_0 = { sizeof(pl_block_q8_0), offsetof(pl_block_q8_0, qs), 0, 0, false };
 static const shape q4_0 = { sizeof(pl_block_q4_0), offsetof(pl_block_q4_0, qs), 0, 8, false };
@@ -101,9 +102,9 @@ INLINE int32_t dword(const uint8_t *p)
     return v;
 }
 
-/* Eight exact dots with the activation block at x, bias included. Pairs of products stay within 16
- * bits: 2 · 127 · 128 for signed weights (by their magnitude, the sign moved to x), and sums of four
- * such pairs of at most 2 · 127 · 31 for unsigned ones. */
+/* Eight exact dots with the activation block at x, bias included. Pairs of products stay within
+ * 16 bits: 2 · 127 · 128 for signed weights (by their magnitude, the sign moved to x), and sums
+ * of four such pairs of at most 2 · 127 · 31 for unsigned ones. */
 INLINE __m256i dot_of(const lanes *w, bool is_signed, const uint8_t *x)
 {
     const __m256i ones = _mm256_set1_epi16(1);
@@ -202,7 +203,9 @@ KERNEL(q5_0)
 KERNEL(q5_1)
 
 #define ENTRY(type) { #type " avx2", PL_ACT_Q8, pl_takes_##type, matmul_##type }
-static const pl_kernel kernels[] = { ENTRY(q8_0), ENTRY(q4_0), ENTRY(q4_1), ENTRY(q5_0), ENTRY(q5_1) };
+static const pl_kernel kernels[] = {
+    ENTRY(q8_0), ENTRY(q4_0), ENTRY(q4_1), ENTRY(q5_0), ENTRY(q5_1),
+};
 
 void pl_kernels_avx2_blocks(pl_kernel_list *list)
 {

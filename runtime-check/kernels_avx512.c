@@ -1,7 +1,8 @@
 /* kernels_avx512.c: float types times floats, and the quantizing of activations, with AVX-512.
  *
- * Each pair of a row and an activation row has one sum of sixteen lanes that runs along the columns, then
- * is folded in a fixed order; tiles only choose which pairs go side by side, so they never change a bit. */
+ * A row and an activation row have one sum of sixteen lanes that runs along the columns, then is
+ * folded in a fixed order. Tiles only choose which sums go side by side, so they never change a
+ * bit. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -9,7 +10,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { ROWS = 4, COLUMNS = 6 };
+/* ROWS x COLUMNS sums fit the registers. With many activation rows, TILES x ROWS rows are walked in
+ * pieces of DEPTH columns, so that the activations of a piece stay in the level-1 cache. */
+enum { ROWS = 4, COLUMNS = 6, TILES = 8, DEPTH = 512 };
+
+typedef __m512 tile_sums[COLUMNS][ROWS];
 
 /* Sixteen weights (those of the mask) at element i. */
 INLINE __m512 load_f32(const uint8_t *p, int64_t i, __mmask16 mask)
@@ -55,50 +60,71 @@ INLINE void step(load_fn load, int columns, const uint8_t *const row[ROWS], cons
     }
 }
 
-/* Four rows (fewer: the last one again, its copies not stored) times `columns` activation rows. The
- * bytes at `next`, as many as the four rows have, are asked for meanwhile, in the order they lie. */
-INLINE void multiply_tile(load_fn load, int size, int columns, const uint8_t *const row[ROWS],
-                          const uint8_t *next, int64_t cols, const uint8_t *x, int64_t ldx, float *y,
-                          int64_t ldy, __mmask8 store)
+/* Four rows of a tile; beyond the last row of the range that one again, its copies not stored. */
+typedef struct tile_rows { const uint8_t *row[ROWS]; __mmask8 store; } tile_rows;
+
+INLINE tile_rows rows_at(const pl_packed *w, int64_t first, int64_t count)
 {
-    __m512 sum[COLUMNS][ROWS];
-    for (int c = 0; c < columns; c++)
-        for (int r = 0; r < ROWS; r++) sum[c][r] = _mm512_setzero_ps();
-    int64_t i = 0;
-    for (; i + 16 <= cols; i += 16) {
-        for (int k = 0; k < 16 * ROWS * size; k += 64)
-            _mm_prefetch((const char *)next + i * ROWS * size + k, _MM_HINT_T1);
-        step(load, columns, row, x, ldx, i, 0xffff, sum);
+    tile_rows t;
+    for (int k = 0; k < ROWS; k++) {
+        int64_t r = first + pl_min64(k, count - 1);
+        t.row[k] = w->part[0].ptr + r * w->part[0].stride;
     }
-    if (i < cols)
-        step(load, columns, row, x, ldx, i, (__mmask16)((1u << (cols - i)) - 1), sum);
-    for (int c = 0; c < columns; c++) _mm_mask_storeu_ps(y + c * ldy, store, fold(sum[c]));
+    t.store = (__mmask8)((1 << pl_min64(ROWS, count)) - 1);
+    return t;
 }
 
-#define MULTIPLY(columns)                                                                          \
-    multiply_tile(load, size, columns, row, next, cols, in, ldx, out, ldy, store)
+/* Adds columns from .. to-1 of a tile times `columns` activation rows. The bytes at `next`, as
+ * many as the tile has, are asked for meanwhile, in the order they lie. */
+INLINE void add_tile(load_fn load, int size, int columns, const tile_rows *t, const uint8_t *next,
+                     int64_t from, int64_t to, const uint8_t *x, int64_t ldx, tile_sums sums)
+{
+    tile_sums sum;
+    memcpy(sum, sums, (size_t)columns * sizeof sum[0]);
+    int64_t i = from;
+    for (; i + 16 <= to; i += 16) {
+        for (int k = 0; next && k < 16 * ROWS * size; k += 64)
+            _mm_prefetch((const char *)next + i * ROWS * size + k, _MM_HINT_T1);
+        step(load, columns, t->row, x, ldx, i, 0xffff, sum);
+    }
+    if (i < to) step(load, columns, t->row, x, ldx, i, (__mmask16)((1u << (to - i)) - 1), sum);
+    memcpy(sums, sum, (size_t)columns * sizeof sum[0]);
+}
 
 INLINE void multiply(load_fn load, int size, const pl_packed *w, int64_t first, int64_t count,
                      const uint8_t *x, int64_t ldx, int64_t n, float *y, int64_t ldy)
 {
-    int64_t stride = w->part[0].stride, cols = w->cols;
+    tile_sums sums[TILES];
+    int64_t cols = w->cols, depth = n > COLUMNS ? DEPTH : pl_max64(cols, 1);
     for (int64_t c = 0; c < n; c += COLUMNS) {
         int columns = (int)pl_min64(COLUMNS, n - c);
         const uint8_t *in = x + c * ldx;
-        for (int64_t r = 0; r < count; r += ROWS) {
-            const uint8_t *row[ROWS];
-            for (int k = 0; k < ROWS; k++)
-                row[k] = w->part[0].ptr + (first + pl_min64(r + k, count - 1)) * stride;
-            __mmask8 store = (__mmask8)((1 << pl_min64(ROWS, count - r)) - 1);
-            float *out = y + c * ldy + r;
-            const uint8_t *next = row[0] + (count - r > ROWS ? ROWS * stride : 0);
-            switch (columns) {
-            case 1: MULTIPLY(1); break;
-            case 2: MULTIPLY(2); break;
-            case 3: MULTIPLY(3); break;
-            case 4: MULTIPLY(4); break;
-            case 5: MULTIPLY(5); break;
-            default: MULTIPLY(6);
+        for (int64_t r = 0; r < count; r += TILES * ROWS) {
+            int64_t end = pl_min64(count, r + TILES * ROWS);
+            memset(sums, 0, sizeof sums);
+            for (int64_t from = 0; from < cols; from += depth) {
+                int64_t to = pl_min64(cols, from + depth);
+                for (int64_t k = r; k < end; k += ROWS) {
+                    tile_rows t = rows_at(w, first + k, count - k);
+                    /* the next tile, if this one is walked at one go */
+                    const uint8_t *next = NULL;
+                    if (to - from == cols && count - k > ROWS)
+                        next = t.row[0] + ROWS * w->part[0].stride;
+                    __m512(*sum)[ROWS] = sums[(k - r) / ROWS];
+                    switch (columns) {
+                    case 1: add_tile(load, size, 1, &t, next, from, to, in, ldx, sum); break;
+                    case 2: add_tile(load, size, 2, &t, next, from, to, in, ldx, sum); break;
+                    case 3: add_tile(load, size, 3, &t, next, from, to, in, ldx, sum); break;
+                    case 4: add_tile(load, size, 4, &t, next, from, to, in, ldx, sum); break;
+                    case 5: add_tile(load, size, 5, &t, next, from, to, in, ldx, sum); break;
+                    default: add_tile(load, size, 6, &t, NULL, from, to, in, ldx, sum);
+                    }
+                }
+            }
+            for (int64_t k = r; k < end; k += ROWS) {
+                __mmask8 store = rows_at(w, first + k, count - k).store;
+                for (int i = 0; i < columns; i++)
+                    _mm_mask_storeu_ps(y + (c + i) * ldy + k, store, fold(sums[(k - r) / ROWS][i]));
             }
         }
     }

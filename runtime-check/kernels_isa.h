@@ -25,8 +25,8 @@ void pl_kernels_vnni(pl_kernel_list *list);             /* block types */
 /* Puts kernels[0 .. count-1] behind the others. */
 void pl_kernels_add(pl_kernel_list *list, const pl_kernel *kernels, int count);
 
-/* Loops of the bandwidth measurement: read `bytes` (a multiple of 4096) from `data` and return a value
- * that depends on all of them, so that no load can be left out. */
+/* Loops of the bandwidth measurement: the sum of the 64-bit words of `data`; bytes: a multiple
+ * of 4096. */
 typedef uint64_t (*pl_read_loop)(const uint8_t *data, int64_t bytes);
 uint64_t pl_read_avx512(const uint8_t *data, int64_t bytes);
 uint64_t pl_read_avx512_ahead(const uint8_t *data, int64_t bytes);      /* software prefetch */

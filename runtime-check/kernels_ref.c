@@ -51,7 +51,7 @@ FLOAT_KERNEL(f32)
 FLOAT_KERNEL(f16)
 FLOAT_KERNEL(bf16)
 
-/* ---- block types: w = d q + m, x = dx qx; per block, in order: y += (d dx) Σ q qx, y += m (dx Σ qx) ---- */
+/* ---- block types: w = d q + m, x = dx qx. Each block: y += (d dx) Σ q qx, y += m (dx Σ qx) ---- */
 
 typedef struct values { float d, m; int q[32]; } values;
 
@@ -97,7 +97,7 @@ static void read_q5_1(const pl_block_q5_1 *b, values *out)
     fifth_bits(b->qh, out);
 }
 
-#define BLOCK_KERNEL(type, offset)                                                                 \
+#define BLOCK_KERNEL(type, has_m)                                                                  \
     static void matmul_##type(const pl_packed *w, int64_t first, int64_t count, const void *x,     \
                               int64_t ldx, int64_t n, float *y, int64_t ldy)                       \
     {                                                                                              \
@@ -116,7 +116,7 @@ static void read_q5_1(const pl_block_q5_1 *b, values *out)
                     for (int j = 0; j < 32; j++) dot += v.q[j] * in.q[j];                          \
                     float *out = &y[i * ldy + r];                                                  \
                     *out += (v.d * in.d) * (float)dot;                                             \
-                    if (offset) *out += v.m * (in.d * (float)in.sum);                              \
+                    if (has_m) *out += v.m * (in.d * (float)in.sum);                               \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
@@ -135,7 +135,7 @@ static void quantize(const float *x, int64_t count, pl_act_block *out)
     for (int64_t b = 0; b < count / 32; b++) {
         float v[32];
         memcpy(v, x + 32 * b, sizeof v);
-        uint32_t top = 0;                       /* bits of |x|: ordered as the values, NaN highest */
+        uint32_t top = 0;               /* bits of |x|: ordered as the values, NaN highest */
         for (int j = 0; j < 32; j++) {
             uint32_t bits = pl_f32_bits(v[j]) & 0x7fffffffu;
             if (bits > top) top = bits;
@@ -157,8 +157,9 @@ static void quantize(const float *x, int64_t count, pl_act_block *out)
 
 #define ENTRY(type, in) { #type " ref", in, pl_takes_##type, matmul_##type }
 static const pl_kernel kernels[] = {
-    ENTRY(f32, PL_ACT_F32),   ENTRY(f16, PL_ACT_F32),  ENTRY(bf16, PL_ACT_F32), ENTRY(q8_0, PL_ACT_Q8),
-    ENTRY(q4_0, PL_ACT_Q8),   ENTRY(q4_1, PL_ACT_Q8),  ENTRY(q5_0, PL_ACT_Q8),  ENTRY(q5_1, PL_ACT_Q8),
+    ENTRY(f32, PL_ACT_F32), ENTRY(f16, PL_ACT_F32), ENTRY(bf16, PL_ACT_F32),
+    ENTRY(q8_0, PL_ACT_Q8), ENTRY(q4_0, PL_ACT_Q8), ENTRY(q4_1, PL_ACT_Q8),
+    ENTRY(q5_0, PL_ACT_Q8), ENTRY(q5_1, PL_ACT_Q8),
 };
 
 void pl_kernels_ref(pl_kernel_list *list)

@@ -1,9 +1,10 @@
 /* kernels_vnni.c: block types times 8-bit activations with AVX-512 VNNI.
  *
- * Sixteen rows lie in the lanes: the same block of 16 rows is unpacked to unsigned bytes and transposed,
- * so that lane r of q[g] holds values 4g .. 4g+3 of row r. Eight dot-product instructions with four
- * activations broadcast then give 16 exact block dots without any sum across lanes. The float sum of a
- * row runs over its blocks in order, whatever n and however rows are cut: both paths give the same bits. */
+ * Sixteen rows lie in the lanes: the same block of 16 rows is unpacked to unsigned bytes and
+ * transposed, so that lane r of q[g] holds values 4g .. 4g+3 of row r. Eight dot-product
+ * instructions with four activations broadcast then give 16 exact block dots without any sum
+ * across lanes. The float sum of a row runs over its blocks in order, whatever n and however
+ * rows are cut. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* What each type looks like in memory: bytes per block, where the packed values start, what was added to
- * make them unsigned; has_m: the second half of the first 4 bytes is an f16 minimum. */
+/* What each type looks like in memory: bytes per block, where values and fifth bits start (0:
+ * none), what makes values unsigned when added; has_m: an f16 minimum behind the scale. */
 typedef struct shape { int bytes, qs, qh, bias; bool has_m; } shape;
 static const shape q8_0 = { sizeof(pl_block_q8_0), offsetof(pl_block_q8_0, qs), 0, 128, false };
 static const shape q4_0 = { sizeof(pl_block_q4_0), offsetof(pl_block_q4_0, qs), 0, 8, false };
@@ -33,7 +34,8 @@ typedef struct rows16 {
 typedef struct lanes { __m512i q[8]; __m512 d, m; } lanes;
 
 enum {
-    CHUNK = 16,                 /* blocks per row that are unpacked at a time */
+    CHUNK = 16,                 /* blocks per row that are unpacked or fetched at a time */
+    AHEAD = 768,                /* bytes between what is fetched and what is used, by measurement */
     MAX_STRIDE = 1 << 26        /* offsets of 16 rows fit in 32 bits */
 };
 
@@ -90,7 +92,7 @@ INLINE void load_rows(const uint8_t *p, int64_t stride, __m512i q[8])
         low[i] = load_pair(p + i * stride, p4 + i * stride);
         high[i] = load_pair(p8 + i * stride, p12 + i * stride);
     }
-    transpose4(low);        /* 128-bit lanes: rows 0-3 dword i, dword 4+i, rows 4-7 dword i, dword 4+i */
+    transpose4(low);        /* lanes 0, 1: dwords i, 4+i of rows 0-3; 2, 3: of rows 4-7 */
     transpose4(high);
     for (int i = 0; i < 4; i++) {
         q[i] = _mm512_shuffle_i32x4(low[i], high[i], 0x88);
@@ -132,8 +134,8 @@ INLINE void unpack_nibbles(const uint8_t *p, int64_t stride, __m512i q[8])
 INLINE void add_fifth_bits(__m512i bits, __m512i q[8])
 {
     const __m512i sixteen = _mm512_set1_epi8(16);
-    /* Where bits -4 .. 3 (mod 64) of value 0 start; byte i of the lower dword takes i more, and the
-     * upper dword's bits start 32 further. Values 4g .. lie 4g further. */
+    /* For each byte of a qword the bit it starts at, mod 64: value i's bit less 4, that of the
+     * upper dword 32 further. Values 4g .. lie 4g further. */
     const __m512i start = _mm512_set1_epi64(0x1f1e1d1c3f3e3d3c);
     for (int g = 0; g < 8; g++) {
         __m512i from = _mm512_add_epi8(start, _mm512_set1_epi8((char)(4 * g)));
@@ -159,7 +161,7 @@ INLINE void unpack(const shape s, const rows16 *t, int64_t b, lanes *out)
     int64_t at = b * s.bytes;
     __m512i scales = gather(t, at);
     out->d = half_to_float(scales);
-    if (s.has_m) out->m = half_to_float(_mm512_srli_epi32(scales, 16));
+    out->m = s.has_m ? half_to_float(_mm512_srli_epi32(scales, 16)) : _mm512_setzero_ps();
     if (s.bytes == sizeof(pl_block_q8_0)) unpack_bytes(t->row + at + s.qs, t->stride, out->q);
     else unpack_nibbles(t->row + at + s.qs, t->stride, out->q);
     if (s.qh) add_fifth_bits(gather(t, at + s.qh), out->q);
@@ -201,8 +203,8 @@ INLINE __m512 add_block(__m512 sum, __m512i dot, __m512 d, __m512 m, bool has_m,
 
 /* ---- one activation row: blocks go from memory to the dot in registers ---- */
 
-/* Two blocks of q4_0, 36 bytes: 32 of them from byte 4 on are one transposition, and the dwords at their
- * start bring the rest: the first scale and values 0, 1, 16, 17. */
+/* Two blocks of q4_0, 36 bytes, in fewer steps than one and one: 32 bytes from byte 4 on are one
+ * transposition, the dword at the start brings the first scale and values 0, 1, 16, 17. */
 INLINE __m512 add_q4_0_pair(__m512 sum, const rows16 *t, int64_t b, const uint8_t *x)
 {
     const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(-16);
@@ -210,7 +212,7 @@ INLINE __m512 add_q4_0_pair(__m512 sum, const rows16 *t, int64_t b, const uint8_
     __m512i head = gather(t, at), q[8];
     load_rows(t->row + at + 4, t->stride, q);
     __m512 d[2] = { half_to_float(head), half_to_float(_mm512_srli_epi32(q[3], 16)) };
-    q[3] = _mm512_mask_blend_epi16(0xaaaaaaaa, q[3], head);     /* bytes 14, 15, 0, 1 of the values */
+    q[3] = _mm512_mask_blend_epi16(0xaaaaaaaa, q[3], head);     /* value bytes 14, 15, 0, 1 */
     for (int k = 0; k < 2; k++, x += sizeof(pl_act_block)) {
         __m512i dot = unbias(8, x), dot16 = _mm512_setzero_si512();
         for (int i = 0; i < 4; i++) {
@@ -232,35 +234,30 @@ INLINE __m512 add_q4_0_pair(__m512 sum, const rows16 *t, int64_t b, const uint8_
     return sum;
 }
 
-/* Asks for what comes next, a little per block. The 16 rows behind these (if `more`) go to the level-2
- * cache in the order of their bytes, which memory likes best; each row's next CHUNK blocks, one row at a
- * time, to level 1. */
-INLINE void fetch_ahead(const shape s, const rows16 *t, int64_t b, int64_t blocks, bool more)
+/* Asks for what comes next: the rows of a lane follow each other in memory, so it is one stream to
+ * its end `left` bytes from the row's start. One lane's next CHUNK blocks per block. */
+INLINE void fetch_ahead(const shape s, const rows16 *t, int64_t b, int64_t left)
 {
-    const uint8_t *far = t->row + 16 * t->stride + b * 16 * s.bytes;
-    if (more)
-        for (int i = 0; i < 16 * s.bytes; i += 64) _mm_prefetch((const char *)far + i, _MM_HINT_T1);
-    const uint8_t *near = t->row + b % CHUNK * t->stride;
-    int64_t next = (b / CHUNK + 1) * CHUNK;
-    if (next < blocks) near += next * s.bytes;
-    else if (more) near += 16 * t->stride;
-    for (int i = 0; i < CHUNK * s.bytes; i += 64) _mm_prefetch((const char *)near + i, _MM_HINT_T0);
+    int64_t at = b / CHUNK * CHUNK * s.bytes + AHEAD;
+    if (at >= left) return;
+    const char *next = (const char *)t->row + b % CHUNK * t->stride + at;
+    for (int i = 0; i < CHUNK * s.bytes; i += 64) _mm_prefetch(next + i, _MM_HINT_T0);
 }
 
 /* sum + `blocks` blocks of the rows. */
-INLINE __m512 multiply_rows(const shape s, const rows16 *t, int64_t blocks, bool more,
+INLINE __m512 multiply_rows(const shape s, const rows16 *t, int64_t blocks, int64_t left,
                             const uint8_t *x, __m512 sum)
 {
     int64_t b = 0;
     if (s.bytes == sizeof(pl_block_q4_0)) {
         for (; b + 1 < blocks; b += 2, x += 2 * sizeof(pl_act_block)) {
-            fetch_ahead(s, t, b, blocks, more);
-            fetch_ahead(s, t, b + 1, blocks, more);
+            fetch_ahead(s, t, b, left);
+            fetch_ahead(s, t, b + 1, left);
             sum = add_q4_0_pair(sum, t, b, x);
         }
     }
     for (; b < blocks; b++, x += sizeof(pl_act_block)) {
-        fetch_ahead(s, t, b, blocks, more);
+        fetch_ahead(s, t, b, left);
         lanes v;
         unpack(s, t, b, &v);
         __m512i dot = unbias(s.bias, x);
@@ -270,25 +267,46 @@ INLINE __m512 multiply_rows(const shape s, const rows16 *t, int64_t blocks, bool
     return sum;
 }
 
-INLINE void multiply_one(const shape s, const pl_packed *w, int64_t first, int64_t count,
-                         const uint8_t *x, float *y)
+/* 16 x `per` rows: lane l takes rows l * per .. l * per + per-1 in turn, so that memory is read in 16
+ * long streams, which it delivers faster than many short ones. */
+INLINE void multiply_streams(const shape s, const pl_packed *w, int64_t first, int64_t per,
+                             const uint8_t *x, float *y)
 {
-    int64_t blocks = w->cols / 32;
-    stage space;
-    for (int64_t r = 0; r < count; r += 16) {
-        /* whole rows at once, or pieces that fit the stage */
-        int64_t step = count - r < 16 ? CHUNK : blocks;
-        __m512 sum = _mm512_setzero_ps();
-        for (int64_t b = 0; b < blocks; b += step) {
-            int64_t some = pl_min64(step, blocks - b);
-            rows16 t = rows_at(w, s.bytes, first + r, count - r, b, some, &space);
-            sum = multiply_rows(s, &t, some, count - r >= 32, x + b * (int64_t)sizeof(pl_act_block), sum);
-        }
-        _mm512_mask_storeu_ps(y + r, rows_mask(count - r), sum);
+    int64_t stride = w->part[0].stride;
+    rows16 t = rows_of(w->part[0].ptr + first * stride, per * stride, 0xffff);
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i to = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int32_t)per));
+    for (int l = 0; l < 16; l++) {                      /* all streams begin at once */
+        const char *begin = (const char *)t.row + l * t.stride;
+        for (int64_t i = 0; i < pl_min64(AHEAD, per * stride); i += 64) _mm_prefetch(begin + i, _MM_HINT_T0);
+    }
+    for (int64_t i = 0; i < per; i++, t.row += stride) {
+        __m512 sum = multiply_rows(s, &t, w->cols / 32, (per - i) * stride, x, _mm512_setzero_ps());
+        _mm512_i32scatter_ps(y + i, to, sum, 4);
     }
 }
 
-/* ---- many: 32 rows x CHUNK blocks are unpacked once, then met by six activation rows at a time ---- */
+INLINE void multiply_one(const shape s, const pl_packed *w, int64_t first, int64_t count,
+                         const uint8_t *x, float *y)
+{
+    int64_t blocks = w->cols / 32, most = MAX_STRIDE / pl_max64(1, w->part[0].stride), r = 0;
+    while (count - r >= 16) {
+        int64_t per = pl_min64((count - r) / 16, pl_max64(1, most));
+        multiply_streams(s, w, first + r, per, x, y + r);
+        r += 16 * per;
+    }
+    if (r == count) return;
+    stage space;
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t b = 0; b < blocks; b += CHUNK) {       /* pieces that fit the stage */
+        int64_t some = pl_min64(CHUNK, blocks - b);
+        rows16 t = rows_at(w, s.bytes, first + r, count - r, b, some, &space);
+        sum = multiply_rows(s, &t, some, 0, x + b * (int64_t)sizeof(pl_act_block), sum);
+    }
+    _mm512_mask_storeu_ps(y + r, rows_mask(count - r), sum);
+}
+
+/* ---- many: 32 rows x CHUNK blocks are unpacked once, and meet six rows of x at a time ---- */
 
 enum { COLUMNS = 6 };
 
@@ -298,8 +316,8 @@ typedef struct panel {
     int32_t blocks, bias;
 } panel;
 
-/* Adds a panel to y of `vectors` x 16 rows and `columns` activation rows; `fresh`: y starts from 0. The
- * sums rest in y between panels, which keeps their bits. */
+/* Adds a panel to y of `vectors` x 16 rows and `columns` activation rows; `fresh`: y starts from 0.
+ * The sums rest in y between panels, which keeps their bits. */
 INLINE void multiply_panel(int vectors, int columns, bool has_m, const panel *p, bool fresh,
                            const uint8_t *x, int64_t ldx, float *y, int64_t ldy)
 {
@@ -342,8 +360,9 @@ typedef void (*panel_fn)(const panel *p, bool fresh, const uint8_t *x, int64_t l
                          int64_t ldy);
 
 #define PANEL_FN(vectors, columns, has_m)                                                          \
-    static void panel_##vectors##_##columns##_##has_m(const panel *p, bool fresh, const uint8_t *x, \
-                                                      int64_t ldx, float *y, int64_t ldy)          \
+    static void panel_##vectors##_##columns##_##has_m(const panel *p, bool fresh,                  \
+                                                      const uint8_t *x, int64_t ldx, float *y,     \
+                                                      int64_t ldy)                                 \
     {                                                                                              \
         multiply_panel(vectors, columns, has_m, p, fresh, x, ldx, y, ldy);                         \
     }
@@ -412,6 +431,8 @@ KERNEL(q5_0)
 KERNEL(q5_1)
 
 #define ENTRY(type) { #type " vnni", PL_ACT_Q8, takes_##type, matmul_##type }
-static const pl_kernel kernels[] = { ENTRY(q8_0), ENTRY(q4_0), ENTRY(q4_1), ENTRY(q5_0), ENTRY(q5_1) };
+static const pl_kernel kernels[] = {
+    ENTRY(q8_0), ENTRY(q4_0), ENTRY(q4_1), ENTRY(q5_0), ENTRY(q5_1),
+};
 
 void pl_kernels_vnni(pl_kernel_list *list) { pl_kernels_add(list, kernels, PL_COUNT(kernels)); }

@@ -6,20 +6,50 @@
 /* From so many rows of x on, decoding a tile once and BLAS beat the kernels that take floats. */
 enum { DECODE_FROM = 8 };
 
-/* Some 16 tiles per matrix so that workers finish together, of 32 to 128 rows so that neither the start
- * of a task nor the copying of x inside BLAS weighs much. Kernels like multiples of 32. */
+/* Rows of one piece of a kernel's work. */
+enum { SHORTEST = 32, LONGEST = 1024 };
+
+/* Rows decoded at a time: some 16 tiles per matrix, of 32 to 128 rows so that neither the start of a task
+ * nor the copying of x inside BLAS weighs much. BLAS may round a row differently at the edge of a tile, so
+ * this depends on the shape alone. */
 static int64_t tile_rows(int64_t rows)
 {
     int64_t tile = pl_ceil_div(rows, 16 * 32) * 32;
     return pl_min64(pl_max64(tile, 32), 128);
 }
 
-void pl_linear_init(pl_linear *linear, const pl_packed *w, const float *bias,
-                    const pl_kernel_list *kernels)
+/* Where tasks of a kernel begin. Its results do not depend on the cut, so that may depend on the workers:
+ * long pieces first, which read memory in long streams, short ones last, so that all finish together. */
+static pl_status cut_rows(pl_linear *l, int workers, pl_arena *arena)
+{
+    int64_t rows = l->w.rows;
+    for (int pass = 0; pass < 2; pass++) {
+        int64_t at = 0;
+        int32_t pieces = 0;
+        while (at < rows) {
+            if (pass) l->cut[pieces] = at;
+            int64_t piece = (rows - at) * 3 / (4 * workers) / SHORTEST * SHORTEST;
+            at += pl_min64(pl_max64(piece, SHORTEST), LONGEST);
+            pieces++;
+        }
+        if (pass) {
+            l->cut[pieces] = rows;
+            break;
+        }
+        l->pieces = pieces;
+        l->cut = PL_NEW(arena, int64_t, pieces + 1);
+        if (!l->cut) return PL_E_MEMORY;
+    }
+    return PL_OK;
+}
+
+pl_status pl_linear_init(pl_linear *linear, const pl_packed *w, const float *bias,
+                         const pl_kernel_list *kernels, int workers, pl_arena *arena)
 {
     *linear = (pl_linear){ .w = *w, .bias = bias, .tile = tile_rows(w->rows) };
     if (kernels) linear->kernel = pl_kernel_find(kernels, w);
     if (pl_linear_wants_q8(linear) && w->cols % 32 != 0) linear->kernel = NULL;
+    return linear->kernel ? cut_rows(linear, workers, arena) : PL_OK;
 }
 
 int64_t pl_linear_scratch(const pl_linear *linear) { return linear->tile * linear->w.cols; }
@@ -37,25 +67,38 @@ typedef struct job {
     float *const *scratch;
 } job;
 
+/* Does this product go through the kernel, not through decoded tiles? */
+static bool by_kernel(const pl_linear *l, int64_t n)
+{
+    return l->kernel && (pl_linear_wants_q8(l) || n < DECODE_FROM);
+}
+
+static int64_t task_count(const pl_linear *l, int64_t n)
+{
+    return by_kernel(l, n) ? l->pieces : pl_ceil_div(l->w.rows, l->tile);
+}
+
 static pl_status tile_task(void *ctx, int64_t index, int worker)
 {
     const job *j = ctx;
     const pl_product *p = j->products;
-    for (;; p++) {
-        int64_t tiles = pl_ceil_div(p->linear->w.rows, p->linear->tile);
-        if (index < tiles) break;
-        index -= tiles;
-    }
+    for (int64_t tasks; index >= (tasks = task_count(p->linear, j->n)); p++) index -= tasks;
     const pl_linear *l = p->linear;
-    int64_t first = index * l->tile, count = pl_min64(l->tile, l->w.rows - first), cols = l->w.cols;
-    float *y = p->y + first;
-    if (pl_linear_wants_q8(l)) {
-        l->kernel->matmul(&l->w, first, count, j->q8, cols / 32 * (int64_t)sizeof(pl_act_block),
-                          j->n, y, p->ldy);
-    } else if (l->kernel && j->n < DECODE_FROM) {
-        l->kernel->matmul(&l->w, first, count, j->x, cols * (int64_t)sizeof(float), j->n, y, p->ldy);
+    int64_t cols = l->w.cols, first, count;
+    float *y;
+    if (by_kernel(l, j->n)) {
+        bool q8 = pl_linear_wants_q8(l);
+        const void *x = q8 ? (const void *)j->q8 : j->x;
+        int64_t ldx = q8 ? cols / 32 * (int64_t)sizeof(pl_act_block) : cols * (int64_t)sizeof(float);
+        first = l->cut[index];
+        count = l->cut[index + 1] - first;
+        y = p->y + first;
+        l->kernel->matmul(&l->w, first, count, x, ldx, j->n, y, p->ldy);
     } else {
         float *rows = j->scratch[worker];
+        first = index * l->tile;
+        count = pl_min64(l->tile, l->w.rows - first);
+        y = p->y + first;
         PL_TRY(pl_packed_decode(&l->w, first, count, rows, NULL));
         pl_gemm_nt(j->n, count, cols, 1, j->x, cols, rows, cols, 0, y, p->ldy);
     }
@@ -74,7 +117,7 @@ pl_status pl_linear_multiply(const pl_product *products, int count, const float 
     job j = { products, x, q8, n, scratch };
     int64_t tiles = 0;
     for (int i = 0; i < count; i++) {
-        tiles += pl_ceil_div(products[i].linear->w.rows, products[i].linear->tile);
+        tiles += task_count(products[i].linear, n);
     }
     return pl_pool_for(pool, tiles, tile_task, &j);
 }

@@ -9,12 +9,14 @@ typedef struct pl_linear {
     pl_packed w;
     const float *bias;          /* [rows]; NULL: none */
     const pl_kernel *kernel;    /* NULL: tiles of rows are decoded to f32 and multiplied by BLAS */
-    int64_t tile;               /* rows per task, from the shape */
+    int64_t tile;               /* rows decoded at a time, from the shape */
+    int64_t *cut;               /* [pieces + 1] where the pieces of a kernel's work begin, and the end */
+    int32_t pieces;
 } pl_linear;
 
-/* kernels NULL: exact arithmetic on decoded weights. */
-void pl_linear_init(pl_linear *linear, const pl_packed *w, const float *bias,
-                    const pl_kernel_list *kernels);
+/* kernels NULL: exact arithmetic on decoded weights. workers: of the pool that will be used. */
+pl_status pl_linear_init(pl_linear *linear, const pl_packed *w, const float *bias,
+                         const pl_kernel_list *kernels, int workers, pl_arena *arena);
 /* Floats of per-worker scratch that a product needs. */
 int64_t pl_linear_scratch(const pl_linear *linear);
 /* Does it want its input quantized? */

@@ -140,6 +140,7 @@ pl_status pl_bench_json(const pl_bench_result *r, pl_json **out)
 {
     writer w;
     PL_TRY(begin(&w));
+    string(&w, "schema", "planish.bench/1");
     number(&w, "pp_tps", r->pp_tps);
     number(&w, "pp_spread", r->pp_spread);
     number(&w, "tg_tps", r->tg_tps);

@@ -16,7 +16,10 @@ typedef struct bench {
     int32_t *tokens;            /* [max(pp, tg)] */
     float *logits;              /* [vocab] */
     double *tps;                /* [repeats] */
+    double *share, *read;       /* [repeats] of the bandwidth measured around each; that bandwidth */
     int32_t repeats;
+    int64_t bytes_per_token;
+    pl_bandwidth *bandwidth;
 } bench;
 
 static pl_status prompt(bench *b)
@@ -39,13 +42,43 @@ static pl_status steps(bench *b, int32_t n)
     return PL_OK;
 }
 
+static double median(double *values, int32_t n)
+{
+    pl_sort_values(values, n);
+    return pl_percentile(values, n, 0.5);
+}
+
 /* Median of the repeats, and how far apart their middle half lies, relative to it. */
-static void settle(bench *b, double *median, double *spread)
+static void settle(bench *b, double *middle, double *spread)
 {
     int32_t n = b->repeats, cut = n / 4;
-    pl_sort_values(b->tps, n);
-    *median = pl_percentile(b->tps, n, 0.5);
-    *spread = (b->tps[n - 1 - cut] - b->tps[cut]) / *median;
+    *middle = median(b->tps, n);
+    *spread = (b->tps[n - 1 - cut] - b->tps[cut]) / *middle;
+}
+
+/* Steps, each repeat between two measurements of the bandwidth: on a shared machine it changes from
+ * second to second. */
+static pl_status measure_steps(bench *b, pl_bench_result *out)
+{
+    const pl_bench_options *o = b->options;
+    double before, after;
+    PL_TRY(steps(b, o->tg < WARM_STEPS ? o->tg : WARM_STEPS));
+    PL_TRY(pl_bandwidth_measure(b->bandwidth, &before));
+    for (int32_t i = 0; i < b->repeats; i++) {
+        double begin = pl_seconds();
+        PL_TRY(steps(b, o->tg));
+        b->tps[i] = o->tg / (pl_seconds() - begin);
+        PL_TRY(pl_bandwidth_measure(b->bandwidth, &after));
+        b->read[i] = (before + after) / 2;
+        b->share[i] = b->tps[i] * (double)b->bytes_per_token / b->read[i];
+        before = after;
+    }
+    settle(b, &out->tg_tps, &out->tg_spread);
+    out->tg_bytes_per_token = b->bytes_per_token;
+    out->tg_gbps = out->tg_tps * (double)b->bytes_per_token / 1e9;
+    out->read_gbps = median(b->read, b->repeats) / 1e9;
+    out->tg_bandwidth_share = median(b->share, b->repeats);
+    return PL_OK;
 }
 
 static pl_status measure(bench *b, pl_bench_result *out)
@@ -60,16 +93,15 @@ static pl_status measure(bench *b, pl_bench_result *out)
         }
         settle(b, &out->pp_tps, &out->pp_spread);
     }
-    if (o->tg > 0) {
-        PL_TRY(steps(b, o->tg < WARM_STEPS ? o->tg : WARM_STEPS));
-        for (int32_t i = 0; i < b->repeats; i++) {
-            double begin = pl_seconds();
-            PL_TRY(steps(b, o->tg));
-            b->tps[i] = o->tg / (pl_seconds() - begin);
-        }
-        settle(b, &out->tg_tps, &out->tg_spread);
-    }
+    if (o->tg > 0) PL_TRY(measure_steps(b, out));
     return PL_OK;
+}
+
+/* A buffer that no cache holds, within what a small machine can spare. */
+static int64_t bandwidth_buffer(void)
+{
+    int64_t low = 256 << 20, high = 1 << 30, cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    return pl_min64(pl_max64(4 * cache, low), high);
 }
 
 static pl_status prepare(bench *b, pl_source *model, pl_pool *pool)
@@ -83,40 +115,29 @@ static pl_status prepare(bench *b, pl_source *model, pl_pool *pool)
     PL_TRY(pl_graph_create(model, pool, o->mode, most, &b->graph));
     b->tokens = pl_alloc(most, sizeof *b->tokens);
     b->logits = pl_alloc_aligned(b->hp->vocab, sizeof *b->logits);
-    b->tps = pl_alloc(b->repeats, sizeof *b->tps);
+    b->tps = pl_alloc(3 * (int64_t)b->repeats, sizeof *b->tps);
     if (!b->tokens || !b->logits || !b->tps) return PL_E_MEMORY;
+    b->share = b->tps + b->repeats;
+    b->read = b->share + b->repeats;
+    /* with the keys and values of all earlier positions, on average over the steps */
+    int64_t row = (int64_t)b->hp->kv_heads * b->hp->head_dim * 2 * (int64_t)sizeof(float);
+    b->bytes_per_token = pl_graph_bytes_per_token(b->graph) + b->hp->layers * row * (o->tg + 1) / 2;
+    if (o->tg > 0) PL_TRY(pl_bandwidth_create(pool, bandwidth_buffer(), &b->bandwidth));
     for (int32_t i = 0; i < most; i++) {
         b->tokens[i] = (int32_t)(pl_rng_bits(0, 0, (uint64_t)i) % (uint64_t)b->hp->vocab);
     }
     return PL_OK;
 }
 
-/* A buffer that no cache holds, within what a small machine can spare. */
-static int64_t bandwidth_buffer(void)
-{
-    int64_t low = 256 << 20, high = 1 << 30, cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    return pl_min64(pl_max64(4 * cache, low), high);
-}
-
 pl_status pl_bench_run(pl_source *model, const pl_bench_options *options, pl_pool *pool,
                        pl_bench_result *out)
 {
     bench b = { .options = options, .hp = &model->model->hp };
-    double read = 0;
     *out = (pl_bench_result){ .threads = pl_pool_workers(pool) };
     pl_status status = prepare(&b, model, pool);
     if (status == PL_OK) status = measure(&b, out);
     if (status == PL_OK) status = pl_map_check();
-    if (status == PL_OK) status = pl_read_bandwidth(pool, bandwidth_buffer(), &read);
-    if (status == PL_OK) {
-        /* keys and values of all earlier positions, on average over the steps */
-        int64_t row = (int64_t)b.hp->kv_heads * b.hp->head_dim * 2 * (int64_t)sizeof(float);
-        int64_t cache = b.hp->layers * row * (options->tg + 1) / 2;
-        out->tg_bytes_per_token = pl_graph_bytes_per_token(b.graph) + cache;
-        out->tg_gbps = out->tg_tps * (double)out->tg_bytes_per_token / 1e9;
-        out->read_gbps = read / 1e9;
-        out->tg_bandwidth_share = read > 0 ? out->tg_gbps / out->read_gbps : 0;
-    }
+    pl_bandwidth_destroy(b.bandwidth);
     pl_graph_destroy(b.graph);
     pl_free(b.tokens);
     pl_free(b.logits);

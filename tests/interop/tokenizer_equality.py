@@ -8,7 +8,6 @@ PLANISH_NO_SKIP=1 it is a failure.
 
 Known difference of llama.cpp, the only one here: it does not read invalid UTF-8 as U+FFFD.
 """
-import ctypes
 import importlib.util
 import json
 import os
@@ -111,43 +110,6 @@ def ours(tool, model, texts, mode, work):
     ids, pieces = done.stdout.decode().split("-\n")
     return ([[int(x) for x in line.split()] for line in ids.split("\n")[:-1]],
             [bytes.fromhex(line) for line in pieces.split("\n")[:-1]])
-
-
-class LlamaCpp:
-    """llama.cpp through the C functions that the package xllamacpp carries. Its parameter struct is only handed
-    on, so its exact layout does not matter as long as this one is not smaller."""
-
-    class Params(ctypes.Structure):
-        _fields_ = [("opaque", ctypes.c_char * 512)]
-
-    def __init__(self, path):
-        import xllamacpp
-        folder = pathlib.Path(xllamacpp.__file__).parent
-        self.lib = ctypes.CDLL(str(next(folder.glob("xllamacpp*.so"))))
-        self.quiet = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *_: None)
-        self.lib.llama_log_set(self.quiet, None)
-        self.lib.llama_backend_init()
-        self.lib.llama_model_default_params.restype = self.Params
-        self.lib.llama_model_load_from_file.argtypes = [ctypes.c_char_p, self.Params]
-        self.lib.llama_model_load_from_file.restype = ctypes.c_void_p
-        self.lib.llama_model_get_vocab.argtypes = [ctypes.c_void_p]
-        self.lib.llama_model_get_vocab.restype = ctypes.c_void_p
-        self.lib.llama_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32,
-                                            ctypes.POINTER(ctypes.c_int32), ctypes.c_int32, ctypes.c_bool,
-                                            ctypes.c_bool]
-        self.model = self.lib.llama_model_load_from_file(str(path).encode(), self.lib.llama_model_default_params())
-        if not self.model:
-            sys.exit(f"llama.cpp does not load {path}")
-        self.vocab = self.lib.llama_model_get_vocab(self.model)
-
-    def encode(self, text, special):
-        """Of invalid UTF-8 llama.cpp keeps the bytes or ends the process, so it gets what others read there."""
-        text = text.decode("utf-8", "replace").encode()
-        room = len(text) * 4 + 16
-        ids = (ctypes.c_int32 * room)()
-        count = self.lib.llama_tokenize(self.vocab, text, len(text), ids, room, True, special)
-        assert count >= 0
-        return ids[:count]
 
 
 class Failures:

@@ -1,5 +1,5 @@
-/* checkkern_matmul.c: matrix kernels and the quantizing of activations: every variant against sums in
- * double precision over decoded weights, and against itself for other cuts of the same work. */
+/* checkkern_matmul.c: matrix kernels and the quantizing of activations: every variant against sums
+ * in double precision over decoded weights, and against itself for other cuts of the same work. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,7 +88,7 @@ typedef struct matmul_case {
     int dtype;
     pattern p;
     int64_t rows, cols, ldx;
-    int shift;                  /* bytes by which w lies off its natural place, x by four times that */
+    int shift;                  /* bytes by which w lies off its natural place, x by four times */
     bool q8;
     pl_packed w;
     fence wf, xf;
@@ -120,8 +120,8 @@ static double x_at(const matmul_case *c, int64_t i, int64_t col)
     return v;
 }
 
-/* Sums in double, and how far floats may be from them: each of at most `terms` roundings costs 2^-24 of
- * the sum of magnitudes. */
+/* Sums in double, and how far floats may be from them: each of at most `terms` roundings costs
+ * 2^-24 of the sum of magnitudes. */
 static void expect(matmul_case *c)
 {
     const pl_dtype *t = &pl_dtypes[c->dtype];
@@ -217,7 +217,8 @@ static void check_kernel(matmul_case *c, const pl_kernel *k)
         if (fabs(c->full[i] - c->want[i]) <= c->bound[i]) continue;
         case_text(c, text, sizeof text);
         pl_ck_fail("%s: %s: row %lld of w, %lld of x: %.9g, expected %.9g +- %.2g", k->name, text,
-                   (long long)(i % rows), (long long)(i / rows), c->full[i], c->want[i], c->bound[i]);
+                   (long long)(i % rows), (long long)(i / rows), c->full[i], c->want[i],
+                   c->bound[i]);
         return;
     }
     for (int s = 0; s < PL_COUNT(sizes); s++) {
@@ -323,10 +324,21 @@ static void check_quantize(void)
     }
 }
 
-/* ---- the read loops see every byte ---- */
+/* ---- the bandwidth measurement, and that its loops see every byte ---- */
 
-static void check_read_loops(void)
+static void check_bandwidth(void)
 {
+    double best = 0;
+    pl_bandwidth *b;
+    if (pl_bandwidth_create(NULL, 1 << 23, &b) != PL_OK || pl_bandwidth_measure(b, &best) != PL_OK || !(best > 0))
+        pl_ck_fail("bandwidth of %g: %s", best, pl_error());
+    pl_bandwidth_destroy(b);
+    for (int n = 0; n < 2; n++) {
+        pl_mem_fail_after(n);
+        if (pl_bandwidth_create(NULL, 1 << 23, &b) != PL_E_MEMORY)
+            pl_ck_fail("bandwidth does without allocation %d", n);
+        pl_mem_fail_after(-1);
+    }
 #if defined(PL_X86)
     static const pl_read_loop loops[] = { pl_read_avx512, pl_read_avx512_ahead,
                                           pl_read_avx512_streams };
@@ -354,7 +366,7 @@ static void run(void)
     drawn = 0;
     check_quantize();
     check_matmul();
-    check_read_loops();
+    check_bandwidth();
 }
 
 const pl_ck_group pl_ck_matmul = { "matmul", run, pl_ck_matmul_bench };

@@ -1,5 +1,5 @@
-/* checkkern_matmul_bench.c: timings of the matrix kernels: decoding (n = 1) from memory with one and all
- * threads, prefill (n = 512) with one, and the read bandwidth that decoding is held against. */
+/* checkkern_matmul_bench.c: timings of the matrix kernels: decoding (n = 1) from memory with one
+ * and all threads, prefill (n = 512) with one; the read bandwidth that decoding is held against. */
 #include <stdio.h>
 #include <string.h>
 
@@ -34,14 +34,15 @@ static void once(void *ctx)
     pl_pool_for(j->pool, j->rows / TILE, tile, ctx);
 }
 
-static void measure(const char *name, const char *type, work *j, pl_pool *pool, int64_t rows, int64_t n)
+static void measure(const char *name, const char *type, work *j, pl_pool *pool, int64_t rows,
+                    int64_t n)
 {
     j->pool = pool;
     j->rows = rows;
     j->n = n;
     double bytes = (double)(rows * j->w->part[0].stride);
-    pl_ck_report(name, type, j->kernel->name, pl_ck_seconds(once, j), 2.0 * (double)(rows * COLS * n),
-                 bytes);
+    pl_ck_report(name, type, j->kernel->name, pl_ck_seconds(once, j),
+                 2.0 * (double)(rows * COLS * n), bytes);
 }
 
 /* A megabyte of harmless weights, again and again. */
@@ -95,13 +96,14 @@ static void measure_type(int dtype, pl_pool *pool, uint8_t *bytes, const float *
 void pl_ck_matmul_bench(void)
 {
     pl_pool *pool = NULL;
+    pl_bandwidth *b = NULL;
     uint8_t *bytes = pl_alloc_aligned(big, 1);
     float *x = pl_alloc(MANY * COLS, sizeof *x);
     pl_act_block *q8 = pl_alloc(MANY * COLS / 32, sizeof *q8);
     float *y = pl_alloc(pl_max64(TILE * MANY, big / (COLS / 32 * 18)), sizeof *y);
     double best = 0;
     if (!bytes || !x || !q8 || !y || pl_pool_create(0, &pool) != PL_OK ||
-        pl_read_bandwidth(pool, big, &best) != PL_OK) {
+        pl_bandwidth_create(pool, big, &b) != PL_OK || pl_bandwidth_measure(b, &best) != PL_OK) {
         pl_ck_fail("matmul: %s", pl_error());
     } else {
         pl_ck_report("read", "bytes", "best", (double)big / best, 0, (double)big);
@@ -111,6 +113,7 @@ void pl_ck_matmul_bench(void)
         list.quantize(x, MANY * COLS, q8);
         for (int t = 0; t < PL_DTYPES; t++) measure_type(t, pool, bytes, x, q8, y);
     }
+    pl_bandwidth_destroy(b);
     pl_pool_destroy(pool);
     pl_free(y);
     pl_free(q8);

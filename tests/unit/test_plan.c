@@ -151,7 +151,7 @@ START_TEST(rules_of_the_recipe)
     for (int i = 0; i < 4; i++) ck_assert_int_eq(rules[i].used, used[i]);
     /* the same recipe, for a model without an output matrix */
     pl_source *tied = fake_model_create(&(fake_options){ .dtype = PL_BF16, .tied = true });
-    assert_fails(make(tied, &r, &(pl_plan_options){ 0 }, &plan), PL_E_WISH, "rule 3 of the recipe matches no tensor");
+    assert_fails(make(tied, &r, &(pl_plan_options){ 0 }, &plan), PL_E_WISH, "rule 3 of the recipe matches no matrix");
     rules[0].last_layer = INT_MAX;
     rules[0].first_layer = 2;
     assert_fails(make(s, &r, &(pl_plan_options){ 0 }, &plan), PL_E_WISH, "rule 1 of the recipe");
