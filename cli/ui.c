@@ -74,6 +74,7 @@ static void on_progress(void *ctx, const pl_progress_event *e)
         int tenth = (int)(share * 10);
         if (tenth <= ui.last_tenth) return;
         ui.last_tenth = tenth;
+        if (strcmp(e->unit, "B")) snprintf(done, sizeof done, "%lld", (long long)e->done);
         fprintf(stderr, "%s: %d %% (%s of %s, %.0f s)\n", e->task, tenth * 10, done, total, spent);
     }
 }

@@ -100,6 +100,15 @@ static int64_t worker_bytes(const pl_plan *plan, const pl_model *model)
     return most + WORKER_BYTES;
 }
 
+/* What the loop keeps per range: a place in the list, two sums when errors are measured. */
+static int64_t range_bytes(const pl_plan *plan)
+{
+    int64_t ranges = 0;
+    for (int i = 0; i < plan->steps; i++)
+        ranges += pl_ceil_div(plan->step[i].out.rows, pl_plan_range_rows(plan, &plan->step[i]));
+    return ranges * 2 * (int64_t)sizeof(double) + plan->steps * 2 * (int64_t)sizeof(int64_t);
+}
+
 /* Lowers range and workers until the prediction fits. */
 static pl_status fit_memory(pl_plan *plan, const pl_model *model, const pl_plan_options *options,
                             int64_t held)
@@ -108,7 +117,7 @@ static pl_status fit_memory(pl_plan *plan, const pl_model *model, const pl_plan_
     plan->range_elements = RANGE_ELEMENTS;
     for (;;) {
         int64_t worker = worker_bytes(plan, model);
-        plan->peak = BASE_BYTES + held + plan->threads * worker;
+        plan->peak = BASE_BYTES + held + range_bytes(plan) + plan->threads * worker;
         if (options->memory <= 0 || plan->peak <= options->memory) return PL_OK;
         if (plan->range_elements > MIN_RANGE_ELEMENTS) plan->range_elements /= 2;
         else if (plan->threads > 1) plan->threads--;

@@ -357,7 +357,7 @@ START_TEST(test_bench)
 
     ck_assert_int_eq(pl_bench_json(&r, &json), PL_OK);
     names_of(json, names);
-    ck_assert_str_eq(names, "pp_tps pp_spread tg_tps tg_spread tg_bytes_per_token tg_gbps read_gbps "
+    ck_assert_str_eq(names, "schema pp_tps pp_spread tg_tps tg_spread tg_bytes_per_token tg_gbps read_gbps "
                      "tg_bandwidth_share threads device ");
     pl_json_free(json);
     o = (pl_bench_options){ .pp = 0, .tg = 0 };

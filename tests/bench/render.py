@@ -1,0 +1,87 @@
+"""render.py: docs/results.md from docs/results/*.json and the text around them.
+
+usage: render.py        rewrites docs/results.md
+"""
+import json
+import os
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+RESULTS = os.path.join(ROOT, "docs", "results")
+
+
+def load(name):
+    with open(os.path.join(RESULTS, name + ".json")) as f:
+        return json.load(f)
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(c) for c in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def percent(x, digits=1):
+    return f"{100 * x:.{digits}f} %"
+
+
+def med(s, digits=2):
+    return f"{s['median']:.{digits}f} ({100 * s['spread']:.0f} %)"
+
+
+def encode():
+    r = load("encode")
+    return table(["type", "GB of F16 input per second, one thread (spread)", "bar"],
+                 [[x["type"], med(x["gb_per_s"]), "1.0" if x["type"] in ("q8_0", "q4_0") else ""] for x in r["rows"]]), r
+
+
+def convert():
+    r = load("convert")
+    return table(["type", "planish s (spread)", "llama-quantize --pure s (spread)", "times as fast", "bar"],
+                 [[x["type"], med(x["planish_s"]), med(x["llama_s"]), f"{x['times_as_fast']:.1f}", "4"]
+                  for x in r["rows"]]), r
+
+
+def speed(name):
+    r = load(name)
+    return table(["type", f"pp{r['pp']} tok/s", "llama.cpp", "ratio", f"tg{r['tg']} tok/s", "llama.cpp", "ratio",
+                  "tg GB/s", "share of read bandwidth"],
+                 [[x["type"], med(x["pp"], 1), med(x["llama_pp"], 1), f"{x['pp_ratio']:.2f}", med(x["tg"], 1),
+                   med(x["llama_tg"], 1), f"{x['tg_ratio']:.2f}", f"{x['tg_gbps']:.1f}",
+                   percent(x["bandwidth_share"], 0)] for x in r["rows"]]), r
+
+
+def perplexity():
+    r = load("perplexity")
+    return table(["type", "planish, fast mode", "llama-perplexity", "difference", "bar"],
+                 [[x["type"], f"{x['planish']:.4f}", f"{x['llama']:.4f}", f"{100 * x['difference']:+.3f} %", "0.5 %"]
+                  for x in r["rows"]]), r
+
+
+def exact(*names):
+    rows = []
+    for name in names:
+        r = load(name)
+        x = r["rows"][0]
+        rows.append([r["variant"], f"{r['text']}, {r['chunks']} windows of {r['ctx']}, BOS {r['bos']}",
+                     f"{x['planish']:.4f}", f"{x['transformers']:.4f}", f"{100 * x['difference']:+.4f} %", "0.1 %"])
+    return table(["model", "text", "planish, exact mode", "transformers, float32", "difference", "bar"], rows)
+
+
+def main():
+    with open(os.path.join(ROOT, "tests", "bench", "results.template.md")) as f:
+        text = f.read()
+    for name in ("encode", "convert", "perplexity"):
+        body, r = globals()[name]()
+        text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
+    for name in ("speed-2b", "speed-smollm2"):
+        body, r = speed(name)
+        text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
+    text = text.replace("@exact@", exact("exact-smollm2", "exact-stories260k"))
+    machine = load("convert")["machine"]
+    text = text.replace("@machine@", f"{machine['cpu']}, {machine['threads']} threads")
+    with open(os.path.join(ROOT, "docs", "results.md"), "w") as f:
+        f.write(text)
+
+
+if __name__ == "__main__":
+    main()
