@@ -15,8 +15,13 @@ case "${1:-}" in
 esac
 
 ./install.sh
-[ -e build/build.ninja ] || meson setup build >/dev/null
-ninja -C build cli/planish >build/demo-build.log 2>&1 || { cat build/demo-build.log >&2; exit 1; }
+quietly() { # runs a command; shows what it said only if it failed
+    local log
+    log=$("$@" 2>&1) || { echo "$log" >&2; exit 1; }
+}
+echo "building"
+[ -e build/build.ninja ] || quietly meson setup build
+quietly ninja -C build cli/planish
 planish=build/cli/planish
 
 out=demo-out

@@ -46,16 +46,16 @@ suites() { # folder, suites...
     done
 }
 
-configure build -Dpython="$python" -Dwerror=true
+configure build -Dtests=enabled -Dpython="$python" -Dwerror=true
 ninja -C build -k 0 | tail -n 3
 if [ $# -gt 0 ]; then
     suites build "$@"
 else
     suites build lint unit kernels property golden interop e2e model
-    CC=clang configure build-clang -Dpython="$python" -Dwerror=true
+    CC=clang configure build-clang -Dtests=enabled -Dpython="$python" -Dwerror=true
     ninja -C build-clang -k 0 | tail -n 3
     suites build-clang unit kernels golden
-    CC=clang configure build-asan -Dpython="$python" -Dbuildtype=debugoptimized -Db_lundef=false \
+    CC=clang configure build-asan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized -Db_lundef=false \
         -Db_sanitize=address,undefined
     ninja -C build-asan -k 0 | tail -n 3
     suites build-asan unit property e2e
