@@ -51,6 +51,7 @@ static pl_status run(int argc, const char **argv)
     const char *prompt = o.prompt;
     if (code == PL_OK) code = pl_generate(model, &o, pool, print_piece, &prompt, &stats);
     if (code == PL_OK || !prompt) pl_ui_print("%s\n", prompt ? prompt : "");
+    if (code == PL_OK) code = pl_ui_flush();    /* the text before the figures on the other stream */
     /* Logits that are not finite end a run with 1, as they end a check, but no table says why. */
     if (code == PL_E_CHECK) pl_log(PL_LOG_ERROR, "%s", pl_error());
     if (code == PL_OK)
