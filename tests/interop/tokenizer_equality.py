@@ -190,7 +190,12 @@ def check_model(model, folder, tool, planish, work, failures):
     done = subprocess.run([planish, "convert", folder, "-o", gguf, "--type", "f16", "--force"], capture_output=True)
     if done.returncode:
         sys.exit(f"planish convert {folder}: exit {done.returncode}: {done.stderr.decode(errors='replace')}")
-    engine = LlamaCpp(gguf) if importlib.util.find_spec("xllamacpp") else left_out("Python package xllamacpp")
+    engine = None
+    if importlib.util.find_spec("xllamacpp"):
+        from llama_cpp import LlamaCpp
+        engine = LlamaCpp(gguf)
+    else:
+        left_out("Python package xllamacpp")
     for mode in ("special", "plain"):
         failures.compare(f"{model} from GGUF {mode}", texts, ours(tool, gguf, texts, mode, work)[0], got[mode])
         if engine:
