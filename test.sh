@@ -33,6 +33,15 @@ configure() { # folder, then meson options
     else meson setup "$folder" "$@" >/dev/null; fi
 }
 
+compile() { # folder; shows warnings and errors only
+    local log
+    echo "== building $1"
+    if ! log=$(ninja -C "$1" -k 0 2>&1); then
+        echo "$log" | grep -vE '^\[[0-9]+/[0-9]+\]'
+        status=1
+    fi
+}
+
 logs=()
 status=0
 suites() { # folder, suites...
@@ -47,17 +56,17 @@ suites() { # folder, suites...
 }
 
 configure build -Dtests=enabled -Dpython="$python" -Dwerror=true
-ninja -C build -k 0 | tail -n 3
+compile build
 if [ $# -gt 0 ]; then
     suites build "$@"
 else
     suites build lint unit kernels property golden interop e2e model
     CC=clang configure build-clang -Dtests=enabled -Dpython="$python" -Dwerror=true
-    ninja -C build-clang -k 0 | tail -n 3
+    compile build-clang
     suites build-clang unit kernels golden
-    CC=clang configure build-asan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized -Db_lundef=false \
-        -Db_sanitize=address,undefined
-    ninja -C build-asan -k 0 | tail -n 3
+    configure build-asan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized \
+        -Db_lundef=false -Db_sanitize=address,undefined
+    compile build-asan
     suites build-asan unit property e2e
 fi
 "$python" tests/summary.py $((SECONDS - started)) "${logs[@]}" || status=1
