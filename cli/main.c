@@ -30,8 +30,8 @@ static void show_help(void)
 static void show_version(void)
 {
     char flags[64];
-    printf("planish %s\ncompiler: %s\nlinear algebra: %s\nCPU features in use: %s\n", PL_VERSION,
-           __VERSION__, pl_linalg_version(), pl_cpu_names(pl_cpu_flags(), flags, sizeof flags));
+    printf("planish %s\nbuild: %s, compiler %s\nlinear algebra: %s\nCPU features in use: %s\n", PL_VERSION,
+           PL_BUILD, __VERSION__, pl_linalg_version(), pl_cpu_names(pl_cpu_flags(), flags, sizeof flags));
 }
 
 /* Interrupted: nothing half-written stays behind. */
