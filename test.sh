@@ -45,11 +45,12 @@ compile() { # folder; shows warnings and errors only
 logs=()
 status=0
 suites() { # folder, suites...
-    local folder=$1 suite
+    local folder=$1 suite slower=1
     shift
+    [ "$folder" != build-asan ] || slower=3
     for suite; do
         echo "== $suite ($folder)"
-        meson test -C "$folder" --no-rebuild --print-errorlogs --suite "$suite" \
+        meson test -C "$folder" --no-rebuild --print-errorlogs --timeout-multiplier $slower --suite "$suite" \
             --logbase "$suite" | grep -vE '^(ninja|$)' || status=1
         logs+=("$folder/meson-logs/$suite.json")
     done
