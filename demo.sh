@@ -63,9 +63,13 @@ for t, r in reports.items():
 json.dump({"schema": "planish.demo/1", "reports": reports}, open("report.json", "w"), indent=1)
 P
 echo
-echo "The q4_0 file continues a story:"
 prompt="Once upon a time"
-[ "$real" = no ] || prompt="The capital of France is"
+if [ "$real" = yes ]; then
+    echo "The package carries this model in 4 bits, and q4_1 finds that lattice again in most matrices: its row looks"
+    echo "better than on original weights. Do not rank types by this table."
+    prompt="The capital of France is"
+fi
+echo "The q4_0 file continues a text:"
 "$planish" run "$out/q4_0.gguf" -p "$prompt" -n 40
 echo
 echo "Files are in $out/, all figures in report.json. Next: build/cli/planish --help"
