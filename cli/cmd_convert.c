@@ -153,9 +153,8 @@ static void print_done(const arguments *a, const pl_plan *plan, const pl_model *
     char read[24];
     int64_t input = 0;
     for (int i = 0; i < plan->steps; i++) {
-        const pl_tensor *t = &model->tensor[plan->step[i].tensor];
-        pl_packed p;
-        if (pl_packed_init(&p, t->type, t->rows, t->cols) == PL_OK) input += pl_packed_bytes(&p);
+        int64_t bytes;
+        if (pl_tensor_bytes(&model->tensor[plan->step[i].tensor], &bytes) == PL_OK) input += bytes;
     }
     pl_ui_print("%s %s: %d tensors in %.2f s (%s/s of input)\n", digest ? "digest" : "wrote",
                 digest ? digest : a->out, plan->steps, seconds,

@@ -20,14 +20,6 @@ static const char *vocab_name(const pl_vocab *v)
     return v->kind == PL_VOCAB_BPE ? "byte-level BPE" : "SentencePiece-style BPE";
 }
 
-static pl_status tensor_size(const pl_tensor *t, int64_t *bytes)
-{
-    pl_packed p;
-    PL_TRY(pl_packed_init(&p, t->type, t->rows, t->cols));
-    *bytes = pl_packed_bytes(&p);
-    return PL_OK;
-}
-
 static pl_status print_tensors(const pl_model *m)
 {
     pl_table *table;
@@ -37,7 +29,7 @@ static pl_status print_tensors(const pl_model *m)
     for (int i = 0; i < m->tensors && code == PL_OK; i++) {
         const pl_tensor *t = &m->tensor[m->entry[i].tensor];
         int64_t bytes;
-        code = tensor_size(t, &bytes);
+        code = pl_tensor_bytes(t, &bytes);
         if (code != PL_OK) break;
         char layer[16] = "", shape[48], size[32], bits[16];
         if (t->id.layer >= 0) snprintf(layer, sizeof layer, "%d", t->id.layer);
@@ -95,7 +87,7 @@ static pl_status fill_json(const pl_source *s, pl_json *json)
         int64_t bytes;
         ok = o && cJSON_AddItemToArray(list, o);
         if (!ok) break;
-        PL_TRY(tensor_size(t, &bytes));
+        PL_TRY(pl_tensor_bytes(t, &bytes));
         pl_json *shape = cJSON_AddArrayToObject(o, "shape");
         ok = shape && cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->rows)) &&
              (!(t->flags & PL_TENSOR_MATRIX) ||

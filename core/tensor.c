@@ -1,4 +1,4 @@
-/* tensor.c: names of roles. */
+/* tensor.c: names of roles, sizes of tensors. */
 #include "core/tensor.h"
 
 #include <string.h>
@@ -39,4 +39,12 @@ int pl_role_find(const char *name)
         if (bias_names[i] && !strcmp(bias_names[i], name)) return i + PL_BIAS;
     }
     return -1;
+}
+
+pl_status pl_tensor_bytes(const pl_tensor *t, int64_t *bytes)
+{
+    pl_packed p;
+    PL_TRY(pl_packed_init(&p, t->type, t->rows, t->cols));
+    *bytes = pl_packed_bytes(&p);
+    return PL_OK;
 }

@@ -43,4 +43,7 @@ typedef struct pl_tensor {
     unsigned flags;
 } pl_tensor;
 
+/* Stored bytes of all its parts. */
+pl_status pl_tensor_bytes(const pl_tensor *t, int64_t *bytes);
+
 #endif

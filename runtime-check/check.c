@@ -269,10 +269,10 @@ static pl_status measure_size(const pl_source *model, const pl_source *against, 
     double bits = 0, weights = 0;
     for (int i = 0; i < model->model->tensors; i++) {
         const pl_tensor *t = &model->model->tensor[i];
-        pl_packed p;
+        int64_t bytes;
         if (t->id.layer < 0 || !(t->flags & PL_TENSOR_MATRIX)) continue;
-        PL_TRY(pl_packed_init(&p, t->type, t->rows, t->cols));
-        bits += 8.0 * (double)pl_packed_bytes(&p);
+        PL_TRY(pl_tensor_bytes(t, &bytes));
+        bits += 8.0 * (double)bytes;
         weights += (double)t->rows * (double)t->cols;
     }
     for (int i = 0; i < model->files; i++) {
