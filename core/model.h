@@ -5,17 +5,53 @@
 #include "core/tensor.h"
 #include "core/vocab.h"
 
-typedef enum pl_rope_scaling { PL_ROPE_NONE, PL_ROPE_LINEAR, PL_ROPE_LLAMA3 } pl_rope_scaling;
+typedef enum pl_norm { PL_NORM_RMS, PL_NORM_LAYER } pl_norm;
+typedef enum pl_activation { PL_ACT_SILU, PL_ACT_GELU, PL_ACT_GELU_TANH } pl_activation;
+typedef enum pl_rope_scaling {
+    PL_ROPE_NONE,
+    PL_ROPE_LINEAR,             /* all frequencies divided by the factor */
+    PL_ROPE_LLAMA3,             /* divided by the tensor PL_ROPE_FREQS */
+    PL_ROPE_YARN,
+    PL_ROPE_LONGROPE            /* divided by PL_ROPE_LONG or PL_ROPE_SHORT, by the length of the context */
+} pl_rope_scaling;
+typedef enum pl_pooling { PL_POOL_NONE, PL_POOL_MEAN, PL_POOL_CLS } pl_pooling;
 
-/* Hyper-parameters of a decoder. Every number was checked for range by the source. */
+enum {                          /* pl_hparams.layer */
+    PL_LAYER_WINDOW = 1,        /* attention sees the last `window` positions only */
+    PL_LAYER_NO_ROPE = 2        /* no positions */
+};
+
+/* Hyper-parameters. Every number was checked for range by the source; all 0 where a model has no such
+ * thing. Which tensors there are says the rest: gated or not, norms before or behind a block, biases,
+ * norms of Q and K, fused matrices. */
 typedef struct pl_hparams {
     int32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context;
+    pl_norm norm;
+    pl_activation act;
     float norm_eps;
+    float embd_scale;           /* factor of token embeddings; 0: 1 */
+    float attn_scale;           /* factor of q k; 0: 1/sqrt(head_dim) */
+    float attn_softcap, logit_softcap;          /* c: x becomes c tanh(x/c); 0: none */
+
+    int32_t rope_dim;           /* leading dimensions of a head that rotate; 0: no rotary positions */
     float rope_base;
-    int32_t rope_dim;           /* leading dimensions of a head that rotate; = head_dim for llama */
+    float rope_base_window;     /* of layers with a window, which are not scaled then; 0: as all */
     pl_rope_scaling rope_scaling;
-    float rope_factor, rope_low, rope_high;     /* llama3: factor, low and high frequency factors */
-    int32_t rope_context;                       /* llama3: original context */
+    float rope_factor, rope_low, rope_high;     /* factor; llama3: low and high frequency factors */
+    int32_t rope_context;       /* original context of llama3, yarn, longrope */
+    float rope_attn_factor;     /* of sines and cosines of yarn and longrope; 0: the method's own rule */
+    float yarn_fast, yarn_slow; /* turns in the original context between which the ramp lies; 0: 32, 1 */
+
+    int32_t window;             /* positions, its own included, that a windowed layer sees */
+    uint8_t layer[PL_MAX_LAYERS];       /* [layers] PL_LAYER_... */
+
+    int32_t experts, experts_used;      /* in every layer; 0: one dense feed-forward */
+    int32_t expert_ffn, shared_ffn;     /* rows of an expert's gate and up; of the shared expert's */
+    bool expert_renorm;         /* weights of the chosen experts sum to 1 */
+
+    bool encoder;               /* every position sees every other; hidden states are the result */
+    pl_pooling pooling;         /* of an encoder: how hidden states become one embedding */
+    int32_t token_types;
     bool tied;                  /* the output matrix is the token table */
 } pl_hparams;
 

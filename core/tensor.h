@@ -5,13 +5,33 @@
 #include "core/packed.h"
 
 /* What a tensor does in the model. The name of each is in tensor.c ("attn_q"): what recipes and
- * tables show. A role + PL_BIAS is the bias vector that belongs to the matrix. */
+ * tables show. A role + PL_BIAS is the bias vector that belongs to the matrix or norm. Tensors of a
+ * layer are written in this order. */
 typedef enum pl_role {
-    PL_TOKEN_EMBD, PL_OUTPUT_NORM, PL_OUTPUT, PL_ROPE_FREQS,
-    PL_ATTN_NORM, PL_ATTN_Q, PL_ATTN_K, PL_ATTN_V, PL_ATTN_O,
-    PL_FFN_NORM, PL_FFN_GATE, PL_FFN_UP, PL_FFN_DOWN,
+    PL_TOKEN_EMBD,
+    PL_POSITION_EMBD,           /* learned positions [context][hidden] */
+    PL_TYPE_EMBD,               /* token types (segments) of encoders */
+    PL_EMBD_NORM,               /* of the embeddings, before the first layer */
+    PL_OUTPUT_NORM, PL_OUTPUT,
+    PL_ROPE_FREQS,              /* divisors of rotary frequencies [rope_dim/2] */
+    PL_ROPE_LONG, PL_ROPE_SHORT,        /* the same of longrope, above and up to the original context */
+    PL_ATTN_NORM,
+    PL_ATTN_QKV,                /* rows of Q, then K, then V */
+    PL_ATTN_Q, PL_ATTN_K, PL_ATTN_V,
+    PL_ATTN_Q_NORM, PL_ATTN_K_NORM,     /* of every head, before the rotation */
+    PL_ATTN_O,
+    PL_ATTN_POST_NORM,          /* of attention's result, before it joins the residual stream */
+    PL_ATTN_OUT_NORM,           /* of the residual stream after attention joined (post-norm models) */
+    PL_FFN_NORM,
+    PL_FFN_ROUTER,              /* logits of the experts [experts][hidden] */
+    PL_FFN_GATE_UP,             /* rows of gate, then up */
+    PL_FFN_GATE, PL_FFN_UP, PL_FFN_DOWN,        /* with an expert: of that one */
+    PL_SHARED_ROUTER,           /* weight of the shared expert [hidden] */
+    PL_SHARED_GATE, PL_SHARED_UP, PL_SHARED_DOWN,
+    PL_FFN_POST_NORM,           /* of the feed-forward's result, before it joins */
+    PL_LAYER_OUT_NORM,          /* of the residual stream after it joined (post-norm models) */
     PL_ROLES,
-    PL_BIAS = 64                /* added to a matrix's role */
+    PL_BIAS = 64                /* added to a role */
 } pl_role;
 
 typedef struct pl_id { int16_t role, layer, expert; } pl_id;    /* -1: has none */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* pl_arch_list() spells this list. */
 static const pl_arch *const archs[] = { &pl_arch_llama };
 
 const pl_arch *pl_arch_find(const char *gguf_name)
@@ -23,7 +22,15 @@ const pl_arch *pl_arch_find_hf(const char *architecture)
     return NULL;
 }
 
-const char *pl_arch_list(void) { return "llama (LlamaForCausalLM)"; }
+const char *pl_arch_list(void)
+{
+    static _Thread_local char list[1024];
+    size_t len = 0;
+    for (int i = 0; i < PL_COUNT(archs); i++)
+        for (const char *const *name = archs[i]->hf; *name; name++)
+            len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", *name);
+    return list;
+}
 
 const pl_arch_tensor *pl_arch_row(const pl_arch *arch, int role)
 {
@@ -32,72 +39,108 @@ const pl_arch_tensor *pl_arch_row(const pl_arch *arch, int role)
     return NULL;
 }
 
+/* ---- names ---- */
+
 static const char *pattern_of(const pl_arch_tensor *row, pl_naming naming)
 {
     return naming == PL_NAMES_HF ? row->hf : row->gguf;
 }
 
-static bool per_layer(const pl_arch_tensor *row)
+/* Numbers that a pattern leaves open: 0, 1 (layer), 2 (layer, expert). */
+static int gaps(const char *pattern)
 {
-    return strstr(row->hf ? row->hf : row->gguf, "%d") != NULL;
+    int count = 0;
+    for (const char *at = pattern; at && (at = strstr(at, "%d")); at += 2) count++;
+    return count;
 }
 
-/* The first part of a name that is a number, as ".12." is: its place, value and end. A number is
- * spelled one way only, or two names could mean one tensor. */
-static bool find_layer(const char *name, size_t *begin, size_t *end, int *layer)
+static int most_gaps(const pl_arch_tensor *row)
 {
-    for (size_t i = 1; name[i - 1] && name[i]; i++) {
-        if (name[i - 1] != '.' || name[i] < '0' || name[i] > '9') continue;
-        int value = 0;
-        size_t at = i;
-        for (; name[at] >= '0' && name[at] <= '9'; at++) {
-            value = value * 10 + name[at] - '0';
-            if (value >= PL_MAX_LAYERS) return false;
-        }
-        if (name[at] != '.') continue;
-        if (name[i] == '0' && at > i + 1) return false;
-        *begin = i;
-        *end = at;
-        *layer = value;
-        return true;
+    int hf = gaps(row->hf), gguf = gaps(row->gguf);
+    return hf > gguf ? hf : gguf;
+}
+
+static bool per_layer(const pl_arch_tensor *row) { return most_gaps(row) > 0; }
+bool pl_arch_per_expert(const pl_arch_tensor *row) { return most_gaps(row) > 1; }
+bool pl_arch_stacked(const pl_arch_tensor *row)
+{
+    return pl_arch_per_expert(row) && gaps(row->gguf) == 1;
+}
+
+/* Reads a number below `limit` and moves *at behind it. It is spelled one way only, or two names could
+ * mean one tensor. */
+static bool read_number(const char **at, int limit, int *out)
+{
+    const char *s = *at;
+    int value = 0;
+    if (*s < '0' || *s > '9' || (*s == '0' && s[1] >= '0' && s[1] <= '9')) return false;
+    for (; *s >= '0' && *s <= '9'; s++) {
+        value = value * 10 + *s - '0';
+        if (value >= limit) return false;
     }
-    return false;
+    *at = s;
+    *out = value;
+    return true;
+}
+
+/* Is the name the pattern with numbers in its gaps? */
+static bool matches(const char *pattern, const char *name, int *layer, int *expert)
+{
+    *layer = *expert = -1;
+    for (; *pattern; pattern++) {
+        if (*pattern != '%') {
+            if (*pattern != *name++) return false;
+            continue;
+        }
+        bool first = *layer < 0;
+        if (!read_number(&name, first ? PL_MAX_LAYERS : PL_MAX_EXPERTS, first ? layer : expert))
+            return false;
+        pattern++;
+    }
+    return !*name;
 }
 
 bool pl_arch_identify(const pl_arch *arch, pl_naming naming, const char *name, pl_id *id)
 {
-    size_t begin = 0, end = 0;
-    int layer = -1;
-    bool numbered = find_layer(name, &begin, &end, &layer);
+    size_t prefix = naming == PL_NAMES_HF && arch->prefix ? strlen(arch->prefix) : 0;
+    if (prefix && !strncmp(name, arch->prefix, prefix)) name += prefix;
     for (int i = 0; i < arch->tensors; i++) {
         const char *pattern = pattern_of(&arch->tensor[i], naming);
-        if (!pattern) continue;
-        bool same = numbered ? !strncmp(pattern, name, begin) &&
-                                   !strncmp(pattern + begin, "%d", 2) &&
-                                   !strcmp(pattern + begin + 2, name + end)
-                             : !strstr(pattern, "%d") && !strcmp(pattern, name);
-        if (!same) continue;
-        *id = pl_id_make(arch->tensor[i].role, layer, -1);
+        int layer, expert;
+        if (!pattern || !matches(pattern, name, &layer, &expert)) continue;
+        *id = pl_id_make(arch->tensor[i].role, layer, expert);
         return true;
     }
     return false;
 }
 
-/* A pattern with the layer in place of its gap; "-" for no pattern. */
-static void fill_pattern(const char *pattern, int layer, char *out, size_t size)
+/* A pattern with numbers in its gaps; "-" for no pattern. */
+static void fill_pattern(const char *pattern, pl_id id, char *out, size_t size)
 {
-    const char *gap = pattern ? strstr(pattern, "%d") : NULL;
-    if (gap) snprintf(out, size, "%.*s%d%s", (int)(gap - pattern), pattern, layer, gap + 2);
-    else snprintf(out, size, "%s", pattern ? pattern : "-");
+    const int number[] = { id.layer, id.expert };
+    int gap = 0;
+    size_t len = 0;
+    for (const char *at = pattern ? pattern : "-"; *at && len < size; at++) {
+        bool open = *at == '%';
+        len += open ? (size_t)snprintf(out + len, size - len, "%d", number[gap++ > 0])
+                    : (size_t)snprintf(out + len, size - len, "%c", *at);
+        if (open) at++;
+    }
+}
+
+/* Does an identity have the numbers that the row's names leave open? */
+static bool fits(const pl_arch_tensor *row, pl_id id)
+{
+    return (id.layer >= 0) == per_layer(row) && (id.expert >= 0) == pl_arch_per_expert(row);
 }
 
 const char *pl_arch_name(const pl_arch *arch, pl_naming naming, pl_id id, pl_arena *arena)
 {
     const pl_arch_tensor *row = pl_arch_row(arch, id.role);
     const char *pattern = row ? pattern_of(row, naming) : NULL;
-    if (!pattern || id.expert >= 0 || (id.layer >= 0) != per_layer(row)) return NULL;
+    if (!pattern || !fits(row, id)) return NULL;
     char name[PL_MAX_NAME + 1];
-    fill_pattern(pattern, id.layer, name, sizeof name);
+    fill_pattern(pattern, id, name, sizeof name);
     return pl_arena_text(arena, name, strlen(name));
 }
 
@@ -107,19 +150,22 @@ static pl_status check_tensor(const pl_arch *arch, const pl_hparams *hp, const p
                               const char *origin)
 {
     const pl_arch_tensor *row = pl_arch_row(arch, t->id.role);
-    if (!row || per_layer(row) != (t->id.layer >= 0) || t->id.expert >= 0)
+    if (!row || !fits(row, t->id) || (row->when && !row->when(hp)))
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' has no place in a %s model", origin, t->name,
                        arch->name);
     if (t->id.layer >= hp->layers)
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' belongs to layer %d, the model has layers 0 to %d",
                        origin, t->name, (int)t->id.layer, (int)hp->layers - 1);
+    if (t->id.expert >= hp->experts)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' belongs to expert %d of %d", origin, t->name,
+                       (int)t->id.expert, (int)hp->experts);
     int64_t rows = row->rows(hp), cols = row->cols(hp);
     bool matrix = t->flags & PL_TENSOR_MATRIX;
-    if (t->rows != rows || t->cols != cols || matrix != (cols > 1)) {
+    if (t->rows != rows || t->cols != cols || matrix != (cols > 1 && !row->keep)) {
         char expected[48], found[48];
         snprintf(expected, sizeof expected, cols > 1 ? "%lld x %lld" : "%lld", (long long)rows,
                  (long long)cols);
-        snprintf(found, sizeof found, matrix ? "%lld x %lld" : "%lld", (long long)t->rows,
+        snprintf(found, sizeof found, t->cols > 1 || matrix ? "%lld x %lld" : "%lld", (long long)t->rows,
                  (long long)t->cols);
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' should be %s, is %s", origin, t->name, expected,
                        found);
@@ -128,33 +174,40 @@ static pl_status check_tensor(const pl_arch *arch, const pl_hparams *hp, const p
 }
 
 /* "attn_q of layer 3 is missing ('model.layers.3.self_attn.q_proj.weight' or 'blk.3.attn_q.weight')". */
-static pl_status missing(const pl_arch_tensor *row, int layer, const char *origin)
+static pl_status missing(const pl_arch_tensor *row, pl_id id, const char *origin)
 {
-    char where[32] = "", hf[PL_MAX_NAME + 1], gguf[PL_MAX_NAME + 1];
-    if (layer >= 0) snprintf(where, sizeof where, " of layer %d", layer);
-    fill_pattern(row->hf, layer, hf, sizeof hf);
-    fill_pattern(row->gguf, layer, gguf, sizeof gguf);
+    char where[64] = "", hf[PL_MAX_NAME + 1], gguf[PL_MAX_NAME + 1];
+    if (id.layer >= 0) snprintf(where, sizeof where, " of layer %d", id.layer);
+    if (id.expert >= 0) snprintf(where, sizeof where, " of expert %d, layer %d", id.expert, id.layer);
+    fill_pattern(row->hf, id, hf, sizeof hf);
+    fill_pattern(row->gguf, id, gguf, sizeof gguf);
     return pl_fail(PL_E_INPUT, "%s: %s%s is missing ('%s' or '%s')", origin,
                    pl_role_name(row->role), where, hf, gguf);
 }
 
-/* One row of the table against all layers. */
+/* One row of the table against all layers and experts. */
 static pl_status check_row(const pl_arch_tensor *row, const pl_model *model, const char *origin)
 {
     const pl_hparams *hp = &model->hp;
-    if (!per_layer(row)) {
-        bool needed = row->required && !(row->role == PL_OUTPUT && hp->tied);
-        if (needed && pl_model_find(model, pl_id_make(row->role, -1, -1)) < 0)
-            return missing(row, -1, origin);
-        return PL_OK;
+    if (row->when && !row->when(hp)) return PL_OK;
+    bool needed = row->required && !(row->role == PL_OUTPUT && hp->tied);
+    int layers = per_layer(row) ? hp->layers : 1;
+    int experts = pl_arch_per_expert(row) ? hp->experts : 1;
+    bool found = false, gap = false;
+    pl_id first_gap = { -1, -1, -1 };
+    for (int i = 0; i < layers; i++) {
+        for (int k = 0; k < experts; k++) {
+            pl_id id = pl_id_make(row->role, per_layer(row) ? i : -1, pl_arch_per_expert(row) ? k : -1);
+            if (pl_model_find(model, id) >= 0) found = true;
+            else if (!gap) gap = true, first_gap = id;
+        }
     }
-    int found = 0, first_gap = -1;
-    for (int layer = 0; layer < hp->layers; layer++) {
-        if (pl_model_find(model, pl_id_make(row->role, layer, -1)) >= 0) found++;
-        else if (first_gap < 0) first_gap = layer;
-    }
-    if (first_gap >= 0 && (row->required || found)) return missing(row, first_gap, origin);
-    return PL_OK;
+    return gap && (needed || found) ? missing(row, first_gap, origin) : PL_OK;
+}
+
+static bool counts(int role)
+{
+    return role != PL_ROPE_FREQS && role != PL_ROPE_LONG && role != PL_ROPE_SHORT;
 }
 
 pl_status pl_arch_check(const pl_arch *arch, pl_model *model, const char *origin)
@@ -164,7 +217,10 @@ pl_status pl_arch_check(const pl_arch *arch, pl_model *model, const char *origin
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[i];
         PL_TRY(check_tensor(arch, &model->hp, t, origin));
-        model->parameters += t->rows * t->cols;     /* both as the checked hyper-parameters say */
+        /* rows and cols are as the checked hyper-parameters say; experts and layers multiply them */
+        int64_t weights = t->rows * t->cols;
+        if (counts(t->id.role) && !pl_add_ok(model->parameters, weights, &model->parameters))
+            return pl_fail(PL_E_INPUT, "%s: more weights than can be counted", origin);
     }
     for (int i = 0; i < arch->tensors; i++)
         if (arch->tensor[i].role >= 0) PL_TRY(check_row(&arch->tensor[i], model, origin));

@@ -6,8 +6,7 @@
 #include "core/half.h"
 #include "core/log.h"
 #include "core/sink.h"
-#include "formats/arch.h"
-#include "formats/gguf.h"
+#include "formats/gguf_keys.h"
 #include "formats/registry.h"
 
 typedef struct part_place { int64_t at, bytes; } part_place;
@@ -151,31 +150,22 @@ static void emit_general(emitter *e, const layout *l)
     key_u32(e, PL_GGUF_KEY_QUANT, PL_GGUF_QUANT_VERSION);
 }
 
-/* "llama.block_count", in memory of the emitter's life: own_key keeps the pointer. */
-static const char *arch_key(emitter *e, const layout *l, pl_arena *arena, const char *name)
-{
-    const char *key = pl_arena_format(arena, "%s.%s", l->model->arch, name);
-    if (!key) e->status = PL_E_MEMORY;
-    return key ? key : "";
-}
-
+/* The architecture's keys. own_key keeps pointers, so their names lie in the arena. */
 static void emit_hparams(emitter *e, const layout *l, pl_arena *arena)
 {
-    const pl_hparams *hp = &l->model->hp;
-    const struct { const char *name; int32_t value; } numbers[] = {
-        { PL_GGUF_LAYERS, hp->layers },         { PL_GGUF_CONTEXT, hp->context },
-        { PL_GGUF_HIDDEN, hp->hidden },         { PL_GGUF_FFN, hp->ffn },
-        { PL_GGUF_HEADS, hp->heads },           { PL_GGUF_KV_HEADS, hp->kv_heads },
-        { PL_GGUF_KEY_LENGTH, hp->head_dim },   { PL_GGUF_VALUE_LENGTH, hp->head_dim },
-        { PL_GGUF_ROPE_DIM, hp->rope_dim },     { PL_GGUF_VOCAB_SIZE, hp->vocab },
-    };
-    for (int i = 0; i < PL_COUNT(numbers); i++)
-        key_u32(e, arch_key(e, l, arena, numbers[i].name), numbers[i].value);
-    key_f32(e, arch_key(e, l, arena, PL_GGUF_NORM_EPS), hp->norm_eps);
-    key_f32(e, arch_key(e, l, arena, PL_GGUF_ROPE_BASE), hp->rope_base);
-    if (hp->rope_scaling == PL_ROPE_LINEAR) {
-        key_text(e, arch_key(e, l, arena, PL_GGUF_ROPE_SCALING), "linear");
-        key_f32(e, arch_key(e, l, arena, PL_GGUF_ROPE_FACTOR), hp->rope_factor);
+    pl_gguf_key keys[PL_GGUF_MAX_KEYS];
+    int count = pl_gguf_keys_list(pl_arch_find(l->model->arch), &l->model->hp, keys);
+    for (int i = 0; i < count; i++) {
+        const pl_gguf_key *key = &keys[i];
+        const char *name = pl_arena_format(arena, "%s.%s", l->model->arch, key->name);
+        if (!name) {
+            e->status = PL_E_MEMORY;
+            return;
+        }
+        if (key->type == PL_META_STRING) key_text(e, name, key->text);
+        else if (key->type == PL_META_F32) key_f32(e, name, (float)key->number);
+        else if (key->type == PL_META_BOOL) key_bool(e, name, key->number != 0);
+        else key_u32(e, name, (int64_t)key->number);
     }
 }
 
