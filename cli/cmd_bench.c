@@ -28,12 +28,14 @@ static pl_status run(int argc, const char **argv)
     bool help, as_json = false;
     const char *path;
     int32_t threads = 0, mode = 0;
+    pl_open_options how = { .how = PL_OPEN_MAP };
     pl_bench_options o = { .pp = 512, .tg = 64, .repeats = 5 };
     const pl_opt opts[] = {
         { "pp", 0, PL_OPT_INT, &o.pp, "N", "prompt tokens (default 512)", 1, 1 << 20, NULL },
         { "tg", 0, PL_OPT_INT, &o.tg, "N", "written tokens (default 64)", 1, 1 << 20, NULL },
         { "repeats", 0, PL_OPT_INT, &o.repeats, "N", "timed runs after a warm-up (default 5)", 1, 1000, NULL },
         { "mode", 0, PL_OPT_CHOICE, &mode, NULL, "8-bit activations (default), or exact arithmetic", 0, 0, "fast|exact" },
+        { "pre", 0, PL_OPT_TEXT, &how.pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
         { "threads", 'j', PL_OPT_INT, &threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
         { "json", 0, PL_OPT_FLAG, &as_json, NULL, "print JSON", 0, 0, NULL },
     };
@@ -43,16 +45,14 @@ static pl_status run(int argc, const char **argv)
     pl_source *model = NULL;
     pl_pool *pool = NULL;
     pl_bench_result result;
-    pl_status code = pl_wire_open(path, PL_OPEN_MAP, &model);
+    pl_status code = pl_wire_open(path, &how, &model);
     if (code == PL_OK) code = pl_pool_create(threads, &pool);
     if (code == PL_OK) code = pl_bench_run(model, &o, pool, &result);
     if (code == PL_OK && as_json) {
-        pl_json *json;
-        code = pl_bench_json(&result, &json);
-        if (code == PL_OK) {
-            code = pl_ui_json(json, "-");
-            pl_json_free(json);
-        }
+        char *text;
+        code = pl_bench_json(&result, &text);
+        if (code == PL_OK) code = pl_ui_json(text, "-");
+        pl_free(text);
     } else if (code == PL_OK) {
         print_result(&o, &result);
     }

@@ -20,23 +20,39 @@ static const char *vocab_name(const pl_vocab *v)
     return v->kind == PL_VOCAB_BPE ? "byte-level BPE" : "SentencePiece-style BPE";
 }
 
+/* How many experts from this entry of the index on are stored alike; 1 where there are none. */
+static int alike(const pl_model *m, int first)
+{
+    const pl_tensor *a = &m->tensor[m->entry[first].tensor];
+    int count = 1;
+    for (; a->id.expert >= 0 && first + count < m->tensors; count++) {
+        const pl_tensor *b = &m->tensor[m->entry[first + count].tensor];
+        if (b->id.role != a->id.role || b->id.layer != a->id.layer || b->rows != a->rows ||
+            b->cols != a->cols || !pl_type_equal(&b->type, &a->type))
+            break;
+    }
+    return count;
+}
+
 static pl_status print_tensors(const pl_model *m)
 {
     pl_table *table;
     PL_TRY(pl_table_create(7, (bool[]){ false, false, true, true, false, true, true }, &table));
     pl_status code = pl_table_row(table, (const char *[]){ "tensor", "role", "layer", "shape", "type",
                                                            "bytes", "bits/weight" });
-    for (int i = 0; i < m->tensors && code == PL_OK; i++) {
+    for (int i = 0, count; i < m->tensors && code == PL_OK; i += count) {
         const pl_tensor *t = &m->tensor[m->entry[i].tensor];
         int64_t bytes;
+        count = alike(m, i);
         code = pl_tensor_bytes(t, &bytes);
         if (code != PL_OK) break;
-        char layer[16] = "", shape[48], size[32], bits[16];
+        char name[PL_MAX_NAME + 16], layer[16] = "", shape[48], size[32], bits[16];
+        pl_ui_times(t->name, count, name, sizeof name);
         if (t->id.layer >= 0) snprintf(layer, sizeof layer, "%d", t->id.layer);
         pl_ui_shape(t->rows, t->cols, shape);
-        pl_ui_count(bytes, size);
+        pl_ui_count(count * bytes, size);
         snprintf(bits, sizeof bits, "%.3g", 8.0 * (double)bytes / ((double)t->rows * (double)t->cols));
-        code = pl_table_row(table, (const char *[]){ t->name, pl_role_name(t->id.role), layer, shape,
+        code = pl_table_row(table, (const char *[]){ name, pl_role_name(t->id.role), layer, shape,
                                                      pl_type_name(&t->type), size, bits });
     }
     if (code == PL_OK) pl_table_print(table);
@@ -48,8 +64,10 @@ static pl_status print_text(const pl_source *s)
 {
     const pl_model *m = s->model;
     const pl_hparams *h = &m->hp;
-    char parameters[32], context[32];
-    pl_ui_print("model:        %s (%s)\n", m->name, s->ops->name);
+    char parameters[32], context[32], name[256], pre[64];
+    snprintf(name, sizeof name, "%s", m->name);
+    snprintf(pre, sizeof pre, "%s", m->vocab && m->vocab->pre ? m->vocab->pre : "none");
+    pl_ui_print("model:        %s (%s)\n", pl_printable(name), s->ops->name);
     pl_ui_print("architecture: %s, %d blocks, hidden %d, %d heads of %d (%d key/value), ffn %d%s\n", m->arch,
                 h->layers, h->hidden, h->heads, h->head_dim, h->kv_heads, h->ffn,
                 h->tied ? ", output tied to the token table" : "");
@@ -58,70 +76,76 @@ static pl_status print_text(const pl_source *s)
     pl_ui_print("vocabulary:   %s", vocab_name(m->vocab));
     if (m->vocab)
         pl_ui_print(", %d tokens, pre-tokenizer %s, BOS %sadded", m->vocab->count,
-                    m->vocab->pre ? m->vocab->pre : "none", m->vocab->add_bos ? "" : "not ");
+                    pl_printable(pre), m->vocab->add_bos ? "" : "not ");
     pl_ui_print("\n\n");
     return print_tensors(m);
 }
 
-static pl_status fill_json(const pl_source *s, pl_json *json)
+static pl_status tensor_json(const pl_tensor *t, pl_json_writer *w)
+{
+    int64_t bytes;
+    PL_TRY(pl_tensor_bytes(t, &bytes));
+    pl_json_begin_object(w, NULL);
+    pl_json_begin_array(w, "shape");
+    pl_json_put_int(w, NULL, t->rows);
+    if (t->cols > 1 || t->flags & PL_TENSOR_MATRIX) pl_json_put_int(w, NULL, t->cols);
+    pl_json_end(w);
+    pl_json_put_text(w, "name", t->name);
+    pl_json_put_text(w, "role", pl_role_name(t->id.role));
+    pl_json_put_int(w, "layer", t->id.layer);
+    pl_json_put_int(w, "expert", t->id.expert);
+    pl_json_put_text(w, "type", pl_type_name(&t->type));
+    pl_json_put_int(w, "bytes", bytes);
+    pl_json_put_number(w, "bpw", 8.0 * (double)bytes / ((double)t->rows * (double)t->cols));
+    pl_json_end(w);
+    return PL_OK;
+}
+
+static pl_status print_json(const pl_source *s)
 {
     const pl_model *m = s->model;
     const pl_hparams *h = &m->hp;
-    const struct { const char *key; double value; } numbers[] = {
-        { "parameters", (double)m->parameters }, { "layers", h->layers }, { "hidden", h->hidden },
+    const struct { const char *key; int64_t value; } numbers[] = {
+        { "parameters", m->parameters }, { "layers", h->layers }, { "hidden", h->hidden },
         { "heads", h->heads }, { "kv_heads", h->kv_heads }, { "head_dim", h->head_dim }, { "ffn", h->ffn },
-        { "vocab", h->vocab }, { "context", h->context }, { "rope_base", (double)h->rope_base },
+        { "vocab", h->vocab }, { "context", h->context },
     };
-    bool ok = cJSON_AddStringToObject(json, "schema", "planish.inspect/1") &&
-              cJSON_AddStringToObject(json, "model", s->path) &&
-              cJSON_AddStringToObject(json, "format", s->ops->name) &&
-              cJSON_AddStringToObject(json, "architecture", m->arch) &&
-              cJSON_AddBoolToObject(json, "tied", h->tied);
-    for (int i = 0; i < PL_COUNT(numbers) && ok; i++)
-        ok = cJSON_AddNumberToObject(json, numbers[i].key, numbers[i].value);
-    pl_json *list = ok ? cJSON_AddArrayToObject(json, "tensors") : NULL;
-    ok = list != NULL;
-    for (int i = 0; i < m->tensors && ok; i++) {
-        const pl_tensor *t = &m->tensor[m->entry[i].tensor];
-        pl_json *o = cJSON_CreateObject();
-        int64_t bytes;
-        ok = o && cJSON_AddItemToArray(list, o);
-        if (!ok) break;
-        PL_TRY(pl_tensor_bytes(t, &bytes));
-        pl_json *shape = cJSON_AddArrayToObject(o, "shape");
-        ok = shape && cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->rows)) &&
-             (!(t->flags & PL_TENSOR_MATRIX) ||
-              cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->cols))) &&
-             cJSON_AddStringToObject(o, "name", t->name) &&
-             cJSON_AddStringToObject(o, "role", pl_role_name(t->id.role)) &&
-             cJSON_AddNumberToObject(o, "layer", t->id.layer) &&
-             cJSON_AddStringToObject(o, "type", pl_type_name(&t->type)) &&
-             cJSON_AddNumberToObject(o, "bytes", (double)bytes) &&
-             cJSON_AddNumberToObject(o, "bpw", 8.0 * (double)bytes / ((double)t->rows * (double)t->cols));
-    }
-    return ok ? PL_OK : pl_fail(PL_E_MEMORY, "out of memory");
+    char *text = NULL;
+    pl_json_writer *w;
+    PL_TRY(pl_json_writer_create(&w));
+    pl_json_begin_object(w, NULL);
+    pl_json_put_text(w, "schema", "planish.inspect/1");
+    pl_json_put_text(w, "model", s->path);
+    pl_json_put_text(w, "format", s->ops->name);
+    pl_json_put_text(w, "architecture", m->arch);
+    pl_json_put_bool(w, "tied", h->tied);
+    for (int i = 0; i < PL_COUNT(numbers); i++) pl_json_put_int(w, numbers[i].key, numbers[i].value);
+    pl_json_put_number(w, "rope_base", (double)h->rope_base);
+    pl_json_begin_array(w, "tensors");
+    pl_status code = PL_OK;
+    for (int i = 0; i < m->tensors && code == PL_OK; i++)
+        code = tensor_json(&m->tensor[m->entry[i].tensor], w);
+    if (code == PL_OK) code = pl_json_finish(w, &text);
+    if (code == PL_OK) code = pl_ui_json(text, "-");
+    pl_free(text);
+    pl_json_writer_destroy(w);
+    return code;
 }
 
 static pl_status run(int argc, const char **argv)
 {
     bool help, as_json = false;
     const char *path;
+    pl_open_options how = { .how = PL_OPEN_WINDOWS };
     const pl_opt opts[] = {
+        { "pre", 0, PL_OPT_TEXT, &how.pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
         { "json", 0, PL_OPT_FLAG, &as_json, NULL, "print JSON", 0, 0, NULL },
     };
     PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), &path, &help));
     if (help) return PL_OK;
     pl_source *source;
-    PL_TRY(pl_wire_open(path, PL_OPEN_WINDOWS, &source));
-    pl_status code;
-    if (as_json) {
-        pl_json *json = cJSON_CreateObject();
-        code = json ? fill_json(source, json) : pl_fail(PL_E_MEMORY, "out of memory");
-        if (code == PL_OK) code = pl_ui_json(json, "-");
-        pl_json_free(json);
-    } else {
-        code = print_text(source);
-    }
+    PL_TRY(pl_wire_open(path, &how, &source));
+    pl_status code = as_json ? print_json(source) : print_text(source);
     pl_source_close(source);
     return code;
 }

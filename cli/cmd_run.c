@@ -29,6 +29,7 @@ static pl_status run(int argc, const char **argv)
     bool help;
     const char *path;
     int32_t threads = 0, mode = 0;
+    pl_open_options how = { .how = PL_OPEN_MAP };
     pl_generate_options o = { .tokens = 128 };
     const pl_opt opts[] = {
         { "prompt", 'p', PL_OPT_TEXT, &o.prompt, "TEXT", "text to continue", 0, 0, NULL },
@@ -37,6 +38,7 @@ static pl_status run(int argc, const char **argv)
         { "seed", 0, PL_OPT_SEED, &o.seed, "S", "of the draws (default 0)", 0, 0, NULL },
         { "ctx", 'c', PL_OPT_INT, &o.ctx, "N", "most positions (default: the model's, at most 4096)", 8, 1 << 20, NULL },
         { "mode", 0, PL_OPT_CHOICE, &mode, NULL, "8-bit activations (default), or exact arithmetic", 0, 0, "fast|exact" },
+        { "pre", 0, PL_OPT_TEXT, &how.pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
         { "threads", 'j', PL_OPT_INT, &threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
     };
     PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), &path, &help));
@@ -46,7 +48,7 @@ static pl_status run(int argc, const char **argv)
     pl_source *model = NULL;
     pl_pool *pool = NULL;
     pl_generate_stats stats;
-    pl_status code = pl_wire_open(path, PL_OPEN_MAP, &model);
+    pl_status code = pl_wire_open(path, &how, &model);
     if (code == PL_OK) code = pl_pool_create(threads, &pool);
     const char *prompt = o.prompt;
     if (code == PL_OK) code = pl_generate(model, &o, pool, print_piece, &prompt, &stats);

@@ -119,6 +119,12 @@ const char *pl_ui_shape(int64_t rows, int64_t cols, char buffer[48])
     return buffer;
 }
 
+void pl_ui_times(const char *name, int count, char *out, size_t size)
+{
+    if (count > 1) snprintf(out, size, "%s x%d", name, count);
+    else snprintf(out, size, "%s", name);
+}
+
 void pl_ui_print(const char *format, ...)
 {
     va_list args;
@@ -163,8 +169,10 @@ pl_status pl_table_row(pl_table *t, const char *const *cells)
     char **row = t->cell + (size_t)t->rows * (size_t)t->columns;
     for (int i = 0; i < t->columns; i++) row[i] = pl_strdup(cells[i]);
     t->rows++;
-    for (int i = 0; i < t->columns; i++)
+    for (int i = 0; i < t->columns; i++) {
         if (!row[i]) return PL_E_MEMORY;
+        pl_printable(row[i]);
+    }
     return PL_OK;
 }
 
@@ -196,20 +204,8 @@ void pl_table_destroy(pl_table *t)
     pl_free(t);
 }
 
-pl_status pl_ui_json(const pl_json *json, const char *path)
+pl_status pl_ui_json(const char *text, const char *path)
 {
-    char *text;
-    PL_TRY(pl_json_print(json, &text));
-    size_t len = strlen(text);
-    char *line = pl_realloc(NULL, (int64_t)len + 2, 1);
-    pl_status code = PL_E_MEMORY;
-    if (line) {
-        memcpy(line, text, len);
-        line[len] = '\n';
-        fflush(stdout);
-        code = pl_file_save(path, line, len + 1);
-    }
-    pl_free(line);
-    pl_free(text);
-    return code;
+    fflush(stdout);
+    return pl_file_save(path, text, strlen(text));
 }

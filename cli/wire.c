@@ -5,9 +5,9 @@
 
 const pl_registries pl_wire_registries = { pl_methods, pl_grids };
 
-pl_status pl_wire_open(const char *path, pl_open_how how, pl_source **out)
+pl_status pl_wire_open(const char *path, const pl_open_options *options, pl_source **out)
 {
-    return pl_source_open(pl_sources, path, how, out);
+    return pl_source_open(pl_sources, path, options, out);
 }
 
 pl_status pl_wire_sink(const char *name, pl_sink **out)

@@ -14,6 +14,8 @@ enum { STRIP_ELEMENTS = 1 << 15 };      /* weights measured at a time: both copi
 typedef struct worker {
     pl_arena *scratch;
     uint8_t *out;                       /* one range's bytes, part behind part */
+    pl_nonfinite nonfinite;             /* in all its ranges; the first in range nonfinite_range */
+    int64_t nonfinite_range;
 } worker;
 
 typedef struct job {
@@ -110,6 +112,8 @@ static pl_status do_range(void *ctx, int64_t range, int index)
         used += rows.part[i].bytes;
     }
     pl_input in = input_of(j, step);
+    in.nonfinite = &me->nonfinite;
+    if (!me->nonfinite.count) me->nonfinite_range = range;
     PL_TRY(step->method->encode(step, &in, first, count, &rows, me->scratch));
     if (j->error) {
         pl_arena_reset(me->scratch);
@@ -153,22 +157,55 @@ static void reduce_errors(const job *j, double *rel_error)
             error += j->error[r][0];
             power += j->error[r][1];
         }
-        rel_error[i] = power > 0 ? sqrt(error / power) : 0;
+        rel_error[i] = power == 0 ? 0 : sqrt(error / power);
     }
 }
 
-static pl_status check_output(const pl_source *source, const char *path)
+/* What the workers met; the position is that of the first in the order of the plan, as each worker takes
+ * ranges in that order. */
+static pl_nonfinite all_nonfinite(const job *j, int workers)
 {
-    for (int i = 0; i < source->files; i++)
-        if (pl_path_same(path, source->file[i]))
-            return pl_fail(PL_E_WISH, "the output '%s' is the input '%s'", path, source->file[i]);
+    pl_nonfinite all = { 0 };
+    int64_t count = 0, range = INT64_MAX;
+    for (int i = 0; i < workers; i++) {
+        const worker *w = &j->worker[i];
+        count += w->nonfinite.count;
+        if (!w->nonfinite.count || w->nonfinite_range > range) continue;
+        range = w->nonfinite_range;
+        all = w->nonfinite;
+    }
+    all.count = count;
+    return all;
+}
+
+/* They are refused only here, so that the sentence can say how many there are. */
+static pl_status check_finite(const job *j, int workers, const pl_convert_options *options)
+{
+    pl_nonfinite all = all_nonfinite(j, workers);
+    if (options->nonfinite) *options->nonfinite = all;
+    if (options->nonfinite || !all.count) return PL_OK;
+    return pl_fail(PL_E_INPUT, "%s: tensor '%s' row %lld column %lld is %s; values that are not finite: "
+                   "%lld (--allow-nonfinite keeps them)", j->source->path, all.tensor, (long long)all.row,
+                   (long long)all.col, isnan(all.value) ? "nan" : all.value > 0 ? "inf" : "-inf",
+                   (long long)all.count);
+}
+
+static pl_status check_output(const pl_source *source, const pl_sink *sink, const char *path)
+{
+    char name[PATH_MAX];
+    for (int f = 0; f < sink->files; f++) {
+        PL_TRY(pl_sink_file_name(sink, path, f, name));
+        for (int i = 0; i < source->files; i++)
+            if (pl_path_same(name, source->file[i]))
+                return pl_fail(PL_E_WISH, "the output '%s' is the input '%s'", name, source->file[i]);
+    }
     return PL_OK;
 }
 
 pl_status pl_convert(const pl_plan *plan, pl_source *source, pl_sink *sink, const char *path,
                      pl_pool *pool, const pl_convert_options *options, double *rel_error)
 {
-    PL_TRY(check_output(source, path));
+    PL_TRY(check_output(source, sink, path));
     job j = { .plan = plan, .source = source, .sink = sink };
     int workers = pl_pool_workers(pool);
     pl_status code = PL_E_MEMORY;
@@ -191,6 +228,8 @@ pl_status pl_convert(const pl_plan *plan, pl_source *source, pl_sink *sink, cons
     pl_source_drop_vocab(source);
     if (!(sink->ops->flags & PL_SINK_ANY_ORDER)) pool = NULL;
     code = pl_pool_for(pool, ranges, do_range, &j);
+    if (code == PL_OK) code = pl_map_check();           /* of a source that maps its files */
+    if (code == PL_OK) code = check_finite(&j, workers, options);
     if (code == PL_OK) code = sink->ops->finish(sink);
     if (code == PL_OK && options->measure) reduce_errors(&j, rel_error);
 out:

@@ -83,7 +83,33 @@ static void decode_q5_1(const void *blocks, float *out, int64_t count)
     }
 }
 
-const pl_dtype pl_dtypes[PL_DTYPES] = {
+static void decode_f8_e4m3(const void *blocks, float *out, int64_t count)
+{
+    const uint8_t *p = blocks;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t sign = (p[i] & 0x80u) << 24, value = p[i] & 0x7fu;
+        float tiny = (float)(int32_t)value * 0x1p-9f;           /* where the exponent is 0 */
+        uint32_t bits = value < 8 ? pl_f32_bits(tiny) : (value << 20) + (120u << 23);
+        out[i] = pl_bits_f32(sign | (value == 0x7f ? 0x7ff00000u : bits));
+    }
+}
+
+static void decode_f8_e5m2(const void *blocks, float *out, int64_t count)
+{
+    const uint8_t *p = blocks;
+    for (int64_t i = 0; i < count; i++) out[i] = pl_f16_to_f32((uint16_t)(p[i] << 8));
+}
+
+static void decode_f8_e8m0(const void *blocks, float *out, int64_t count)
+{
+    const uint8_t *p = blocks;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t e = p[i];
+        out[i] = pl_bits_f32(e == 255 ? 0x7fc00000u : e == 0 ? 0x00400000u : e << 23);
+    }
+}
+
+const pl_dtype pl_dtypes[PL_DTYPES_READ] = {
     [PL_F32]  = { "f32",  1,  4,  0,  "F32",  NULL, decode_f32,  { -1, -1 } },
     [PL_F16]  = { "f16",  1,  2,  1,  "F16",  NULL, pl_f16_to_f32_plain, { -1, -1 } },
     [PL_BF16] = { "bf16", 1,  2,  30, "BF16", NULL, pl_bf16_to_f32_plain, { -1, -1 } },
@@ -92,11 +118,14 @@ const pl_dtype pl_dtypes[PL_DTYPES] = {
     [PL_Q4_1] = { "q4_1", 32, 20, 3,  NULL,   NULL, decode_q4_1, { 0, 2 } },
     [PL_Q5_0] = { "q5_0", 32, 22, 6,  NULL,   NULL, decode_q5_0, { 0, -1 } },
     [PL_Q5_1] = { "q5_1", 32, 24, 7,  NULL,   NULL, decode_q5_1, { 0, 2 } },
+    [PL_F8_E4M3] = { "f8_e4m3", 1, 1, -1, "F8_E4M3", NULL, decode_f8_e4m3, { -1, -1 } },
+    [PL_F8_E5M2] = { "f8_e5m2", 1, 1, -1, "F8_E5M2", NULL, decode_f8_e5m2, { -1, -1 } },
+    [PL_F8_E8M0] = { "f8_e8m0", 1, 1, -1, "F8_E8M0", NULL, decode_f8_e8m0, { -1, -1 } },
 };
 
 const pl_dtype *pl_dtype_find(const char *name)
 {
-    for (int i = 0; i < PL_DTYPES; i++)
+    for (int i = 0; i < PL_DTYPES_READ; i++)
         if (strcasecmp(pl_dtypes[i].name, name) == 0) return &pl_dtypes[i];
     return NULL;
 }
@@ -104,14 +133,14 @@ const pl_dtype *pl_dtype_find(const char *name)
 const pl_dtype *pl_dtype_by_gguf(int id)
 {
     if (id < 0) return NULL;
-    for (int i = 0; i < PL_DTYPES; i++)
+    for (int i = 0; i < PL_DTYPES_READ; i++)
         if (pl_dtypes[i].gguf_id == id) return &pl_dtypes[i];
     return NULL;
 }
 
 const pl_dtype *pl_dtype_by_safetensors(const char *name)
 {
-    for (int i = 0; i < PL_DTYPES; i++)
+    for (int i = 0; i < PL_DTYPES_READ; i++)
         if (pl_dtypes[i].safetensors && strcmp(pl_dtypes[i].safetensors, name) == 0)
             return &pl_dtypes[i];
     return NULL;

@@ -19,12 +19,18 @@ typedef struct pl_dtype {
     int scale_at[2];
 } pl_dtype;
 
-/* Index into pl_dtypes; the order is of no meaning. */
+/* Index into pl_dtypes. The first PL_DTYPES are storage types that --type can name; those behind them
+ * are found in files, but nothing writes them. */
 enum {
     PL_F32, PL_F16, PL_BF16, PL_Q8_0, PL_Q4_0, PL_Q4_1, PL_Q5_0, PL_Q5_1,
-    PL_DTYPES
+    PL_DTYPES,
+    PL_F8_E4M3 = PL_DTYPES,     /* 4 bits of exponent, bias 7; no infinity, 0x7f and 0xff are NaN */
+    PL_F8_E5M2,                 /* the upper byte of an f16 */
+    PL_F8_E8M0,                 /* scales: 2^(e - 127), 0xff is NaN */
+    PL_DTYPES_READ
 };
-extern const pl_dtype pl_dtypes[PL_DTYPES];
+enum { PL_MAX_BLOCK = 256 };    /* elements of a block, at most */
+extern const pl_dtype pl_dtypes[PL_DTYPES_READ];
 
 /* NULL when there is none. Names compare without case. */
 const pl_dtype *pl_dtype_find(const char *name);
@@ -42,7 +48,7 @@ void pl_decode(const pl_dtype *dtype, const void *blocks, float *out, int64_t co
 /* A list of decoders, filled by an init per instruction set; NULL entries mean dtype->decode. Tests
  * build any variant through pl_decoders_init(list, flags). */
 typedef struct pl_decoders {
-    void (*decode[PL_DTYPES])(const void *blocks, float *out, int64_t count);
+    void (*decode[PL_DTYPES_READ])(const void *blocks, float *out, int64_t count);
 } pl_decoders;
 void pl_decoders_init(pl_decoders *list, unsigned cpu_flags);
 void pl_decoders_avx2(pl_decoders *list);       /* parts of it: each replaces what it does faster */

@@ -1,4 +1,5 @@
-/* dtype_avx2.c: decoders of the 32-value block types with AVX2; the same bits as plain C. */
+/* dtype_avx2.c: decoders of 8-bit floats and of the 32-value block types with AVX2; the same bits as
+ * plain C. */
 #include "core/dtype.h"
 
 #include <immintrin.h>
@@ -98,8 +99,42 @@ static void decode_q5_1(const void *blocks, float *out, int64_t count)
     }
 }
 
+/* 16 codes as f16: of f8_e4m3 the values divided by 256. The sign extended by a bit fills the exponent's
+ * missing one, which only a NaN keeps. */
+static __m256i widen_e4m3(__m128i codes)
+{
+    __m256i wide = _mm256_slli_epi16(_mm256_cvtepi8_epi16(codes), 7);
+    __m256i ones = _mm256_set1_epi16(0x3f80), exponent = _mm256_set1_epi16(0x4000);
+    __m256i nan = _mm256_cmpeq_epi16(_mm256_and_si256(wide, ones), ones);
+    return _mm256_or_si256(_mm256_andnot_si256(exponent, wide), _mm256_and_si256(nan, exponent));
+}
+
+static __m256i widen_e5m2(__m128i codes) { return _mm256_slli_epi16(_mm256_cvtepu8_epi16(codes), 8); }
+
+static void put_halves(__m256i h, __m256 factor, float *out)
+{
+    _mm256_storeu_ps(out, _mm256_mul_ps(factor, _mm256_cvtph_ps(_mm256_castsi256_si128(h))));
+    _mm256_storeu_ps(out + 8, _mm256_mul_ps(factor, _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1))));
+}
+
+#define DECODE_F8(name, type, widen, factor)                                                       \
+    static void name(const void *blocks, float *out, int64_t count)                                \
+    {                                                                                              \
+        const uint8_t *p = blocks;                                                                 \
+        int64_t i = 0;                                                                             \
+        for (; i + 16 <= count; i += 16)                                                           \
+            put_halves(widen(_mm_loadu_si128((const __m128i *)(p + i))), _mm256_set1_ps(factor),   \
+                       out + i);                                                                   \
+        pl_dtypes[type].decode(p + i, out + i, count - i);                                         \
+    }
+
+DECODE_F8(decode_f8_e4m3, PL_F8_E4M3, widen_e4m3, 256.0f)
+DECODE_F8(decode_f8_e5m2, PL_F8_E5M2, widen_e5m2, 1.0f)
+
 void pl_decoders_avx2(pl_decoders *list)
 {
+    list->decode[PL_F8_E4M3] = decode_f8_e4m3;
+    list->decode[PL_F8_E5M2] = decode_f8_e5m2;
     list->decode[PL_Q8_0] = decode_q8_0;
     list->decode[PL_Q4_0] = decode_q4_0;
     list->decode[PL_Q4_1] = decode_q4_1;

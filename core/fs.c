@@ -246,39 +246,40 @@ pl_status pl_path_join(char *out, size_t size, const char *dir, const char *name
 
 /* ---- writing ---- */
 
-/* The one or few outputs under way, so that a signal handler can remove them. */
-enum { MAX_OPEN = 16 };
-static char *_Atomic open_outputs[MAX_OPEN];
+struct pl_outfile {
+    char *path, *temporary;
+    int fd, slot;               /* -1: none; slot: in open_outputs */
+    bool force;
+};
+
+/* What has to go if the process is interrupted: temporary files of the outputs under way, and the
+ * first of a set that are being renamed. */
+static char *_Atomic open_outputs[PL_MAX_OUTFILES];
+typedef struct renaming { pl_outfile **file; int count; atomic_int from; } renaming;
+static renaming *_Atomic half_named;        /* file[from .. count-1] have their names */
 
 void pl_outfile_unlink_all(void)
 {
-    for (int i = 0; i < MAX_OPEN; i++) {
+    for (int i = 0; i < PL_MAX_OUTFILES; i++) {
         char *path = atomic_load(&open_outputs[i]);
         if (path) unlink(path);
     }
+    const renaming *set = atomic_load(&half_named);
+    for (int i = set ? atomic_load(&set->from) : 0; set && i < set->count; i++)
+        unlink(set->file[i]->path);
 }
 
-static void remember(char *path)
+/* False if there is no slot left. */
+static bool remember(pl_outfile *file)
 {
-    for (int i = 0; i < MAX_OPEN; i++) {
+    for (int i = 0; i < PL_MAX_OUTFILES; i++) {
         char *none = NULL;
-        if (atomic_compare_exchange_strong(&open_outputs[i], &none, path)) return;
+        if (!atomic_compare_exchange_strong(&open_outputs[i], &none, file->temporary)) continue;
+        file->slot = i;
+        return true;
     }
+    return false;
 }
-
-static void forget(char *path)
-{
-    for (int i = 0; i < MAX_OPEN; i++) {
-        char *mine = path;
-        if (atomic_compare_exchange_strong(&open_outputs[i], &mine, NULL)) return;
-    }
-}
-
-struct pl_outfile {
-    char *path, *temporary;
-    int fd;
-    bool force;
-};
 
 /* Folder of a path, in a buffer of PATH_MAX bytes. */
 static void folder_of(const char *path, char *out, size_t size)
@@ -328,7 +329,7 @@ pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outf
     PL_TRY(check_space(folder, bytes));
     pl_outfile *file = pl_alloc(1, sizeof *file);
     if (!file) return PL_E_MEMORY;
-    file->fd = -1;
+    file->fd = file->slot = -1;
     file->force = force;
     size_t size = strlen(path) + 32;
     file->path = pl_strdup(path);
@@ -339,7 +340,10 @@ pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outf
     }
     snprintf(file->temporary, size, "%s.partial-%ld", path, (long)getpid());
     unlink(file->temporary);        /* of a dead process that had our number */
-    remember(file->temporary);
+    if (!remember(file)) {
+        pl_outfile_abandon(file);
+        return pl_fail(PL_E_WISH, "more than %d files to write at a time", PL_MAX_OUTFILES);
+    }
     file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0) {
         pl_status code = pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
@@ -394,46 +398,74 @@ static int rename_new(const char *from, const char *to)
     return rename(from, to);
 }
 
-pl_status pl_outfile_commit(pl_outfile *file)
+static pl_status give_name(pl_outfile *file)
 {
-    pl_status code = pl_outfile_sync(file);
-    if (code == PL_OK) {
-        int failed = file->force ? rename(file->temporary, file->path)
-                                 : rename_new(file->temporary, file->path);
-        if (failed)
-            code = pl_fail(errno == EEXIST ? PL_E_WISH : PL_E_IO, "cannot give '%s' its name: %s",
-                           file->path, strerror(errno));
-    }
-    if (code != PL_OK) {
-        pl_outfile_abandon(file);
-        return code;
-    }
+    if ((file->force ? rename : rename_new)(file->temporary, file->path) == 0) return PL_OK;
+    return pl_fail(errno == EEXIST ? PL_E_WISH : PL_E_IO, "cannot give '%s' its name: %s", file->path,
+                   strerror(errno));
+}
+
+/* Makes the name durable; not every file system can. */
+static void sync_folder(const char *path)
+{
     char folder[PATH_MAX];
-    folder_of(file->path, folder, sizeof folder);
+    folder_of(path, folder, sizeof folder);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);                  /* makes the name durable; not every file system can */
-        close(fd);
-    }
-    forget(file->temporary);
-    close(file->fd);
+    if (fd < 0) return;
+    fsync(fd);
+    close(fd);
+}
+
+/* Frees; leaves the files as they are. */
+static void release(pl_outfile *file)
+{
+    if (file->slot >= 0) atomic_store(&open_outputs[file->slot], NULL);
+    if (file->fd >= 0) close(file->fd);
     pl_free(file->path);
     pl_free(file->temporary);
     pl_free(file);
-    return PL_OK;
 }
+
+/* Names from the last file to the first, by which a set is opened. Until all have theirs, those that
+ * have go with whatever ends the work. */
+static pl_status give_names(pl_outfile **file, int count)
+{
+    renaming set = { file, count, count };
+    if (count > 1) atomic_store(&half_named, &set);
+    pl_status code = PL_OK;
+    for (int i = count - 1; i >= 0 && code == PL_OK; i--) {
+        atomic_store(&set.from, i);
+        code = give_name(file[i]);
+        if (code == PL_OK) continue;
+        for (int k = i + 1; k < count; k++) unlink(file[k]->path);
+        if (i + 1 < count)
+            code = pl_fail_prefix(code, "%d of %d files had their names and were removed again: ",
+                                  count - i - 1, count);
+    }
+    atomic_store(&half_named, NULL);
+    return code;
+}
+
+pl_status pl_outfile_commit_all(pl_outfile **file, int count)
+{
+    pl_status code = PL_OK;
+    for (int i = 0; i < count && code == PL_OK; i++) code = pl_outfile_sync(file[i]);
+    if (code == PL_OK) code = give_names(file, count);
+    if (code == PL_OK) sync_folder(file[0]->path);
+    for (int i = 0; i < count; i++) {
+        if (code == PL_OK) release(file[i]);
+        else pl_outfile_abandon(file[i]);
+    }
+    return code;
+}
+
+pl_status pl_outfile_commit(pl_outfile *file) { return pl_outfile_commit_all(&file, 1); }
 
 void pl_outfile_abandon(pl_outfile *file)
 {
     if (!file) return;
-    if (file->fd >= 0) {
-        close(file->fd);
-        unlink(file->temporary);
-    }
-    if (file->temporary) forget(file->temporary);
-    pl_free(file->path);
-    pl_free(file->temporary);
-    pl_free(file);
+    if (file->fd >= 0) unlink(file->temporary);
+    release(file);
 }
 
 /* To what has no name to be given at the end: standard output, a device, a pipe. */

@@ -36,6 +36,8 @@ pl_status pl_path_join(char *out, size_t size, const char *dir, const char *name
 
 typedef struct pl_outfile pl_outfile;   /* a file that appears under its name whole or not at all */
 
+enum { PL_MAX_OUTFILES = 1024 };        /* under way at a time */
+
 /* Opens a temporary file in the folder of `path` ("<path>.partial-<pid>"), after checking that the
  * folder can be written and has `bytes` free (0: unknown). An existing `path` is refused (PL_E_WISH)
  * unless `force`; one that is no regular file always. */
@@ -45,6 +47,9 @@ pl_status pl_outfile_write(pl_outfile *file, int64_t offset, const void *data, s
 pl_status pl_outfile_sync(pl_outfile *file);
 /* Syncs, renames into place, syncs the folder; frees `file` in every case. */
 pl_status pl_outfile_commit(pl_outfile *file);
+/* The same for the files of a set (of one folder, written by one process): all get their names or
+ * none. If one name cannot be given, those given before are taken away again. Frees all of them. */
+pl_status pl_outfile_commit_all(pl_outfile **file, int count);
 /* Removes the temporary file; accepts NULL. */
 void pl_outfile_abandon(pl_outfile *file);
 /* Removes the temporary files of all outputs under way; safe in a signal handler before _exit. */

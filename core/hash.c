@@ -1,8 +1,10 @@
 /* hash.c: XXH3 digests. */
 #include "core/hash.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <xxhash.h>
 
 #include "core/fs.h"
@@ -49,6 +51,21 @@ void pl_hash_destroy(pl_hash *hash)
 }
 
 pl_digest pl_hash_bytes(const void *data, size_t len) { return canonical(XXH3_128bits(data, len)); }
+
+static uint64_t key_seed;
+
+static void draw_seed(void)
+{
+    if (getrandom(&key_seed, sizeof key_seed, 0) != (ssize_t)sizeof key_seed)
+        key_seed = (uint64_t)(pl_seconds() * 1e9) ^ (uintptr_t)&key_seed;
+}
+
+uint64_t pl_hash_key(const void *data, size_t len)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, draw_seed);
+    return XXH3_64bits_withSeed(data, len, key_seed);
+}
 
 char *pl_digest_text(pl_digest digest, char *buffer)
 {

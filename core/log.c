@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "core/status.h"
+
 static pl_log_sink receiver;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -19,7 +21,7 @@ void pl_log(pl_level level, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     pthread_mutex_lock(&lock);
-    receiver.message(receiver.ctx, level, text);
+    receiver.message(receiver.ctx, level, pl_printable(text));
     pthread_mutex_unlock(&lock);
 }
 

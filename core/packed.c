@@ -1,17 +1,22 @@
-/* packed.c: storage types, the plain scheme, cutting and decoding packed matrices. */
+/* packed.c: storage types, their schemes, cutting and decoding packed matrices. */
 #include "core/packed.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- plain: one part, each row a whole number of blocks ---- */
+
+static pl_status too_large(const pl_packed *p)
+{
+    return pl_fail(PL_E_WISH, "a matrix of %lld x %lld is too large", (long long)p->rows,
+                   (long long)p->cols);
+}
 
 static pl_status plain_layout(pl_packed *p)
 {
     int64_t row, total;
     PL_TRY(pl_dtype_row_bytes(p->type.element, p->cols, &row));
-    if (!pl_mul_ok(row, p->rows, &total))
-        return pl_fail(PL_E_WISH, "a matrix of %lld x %lld is too large", (long long)p->rows,
-                       (long long)p->cols);
+    if (!pl_mul_ok(row, p->rows, &total)) return too_large(p);
     p->granule = 1;
     p->nparts = 1;
     p->part[0] = (pl_part){ .role = PL_CODES, .id = -1, .dtype = p->type.element, .bytes = total,
@@ -31,6 +36,62 @@ const pl_scheme pl_scheme_plain = {
     .name = "plain", .factors = 1, .layout = plain_layout, .factor = NULL, .decode = plain_decode,
 };
 
+/* ---- scaled: codes, and scales for blocks of them ---- */
+
+/* Columns that share a scale. */
+static int64_t scaled_width(const pl_packed *p)
+{
+    return p->type.group ? p->type.group : pl_max64(p->cols, 1);
+}
+
+static pl_status scaled_layout(pl_packed *p)
+{
+    const pl_type *type = &p->type;
+    int64_t row, granule_bytes, total, across, scales;
+    if (type->group < 0 || type->group_rows < 0)
+        return pl_fail(PL_E_WISH, "no blocks of %d x %d codes", (int)type->group_rows, (int)type->group);
+    PL_TRY(pl_dtype_row_bytes(type->element, p->cols, &row));
+    p->granule = type->group_rows ? type->group_rows : 1;
+    if (!pl_mul_ok(row, p->rows, &total) || !pl_mul_ok(row, p->granule, &granule_bytes))
+        return too_large(p);
+    PL_TRY(pl_dtype_row_bytes(type->scale, pl_ceil_div(p->cols, scaled_width(p)), &across));
+    if (!pl_mul_ok(across, type->group_rows ? pl_ceil_div(p->rows, p->granule) : 1, &scales))
+        return too_large(p);
+    p->nparts = 2;
+    p->part[0] = (pl_part){ .role = PL_CODES, .id = -1, .dtype = type->element, .bytes = total,
+                            .stride = granule_bytes };
+    p->part[1] = (pl_part){ .role = PL_SCALES, .id = -1, .dtype = type->scale, .bytes = scales,
+                            .stride = type->group_rows ? across : 0 };
+    return PL_OK;
+}
+
+static pl_status scaled_decode(const pl_packed *p, int64_t first, int64_t count, float *rows,
+                               pl_arena *scratch)
+{
+    enum { AT_ONCE = 64 };
+    const pl_dtype *element = p->type.element, *scale = p->type.scale;
+    int64_t width = scaled_width(p), row_bytes = p->part[0].stride / p->granule;
+    float factor[AT_ONCE];
+    for (int64_t r = first; r < first + count; r++, rows += p->cols) {
+        const uint8_t *codes = p->part[0].ptr + r * row_bytes;
+        const uint8_t *scales = p->part[1].ptr + r / p->granule * p->part[1].stride;
+        for (int64_t at = 0, k = 0; at < p->cols; at += width, k++) {
+            if (k % AT_ONCE == 0) {
+                int64_t left = pl_ceil_div(p->cols - at, width);
+                pl_decode(scale, scales + k * scale->bytes, factor, pl_min64(left, AT_ONCE));
+            }
+            int64_t n = pl_min64(width, p->cols - at);
+            pl_decode(element, codes + at * element->bytes, rows + at, n);
+            for (int64_t i = at; i < at + n; i++) rows[i] *= factor[k % AT_ONCE];
+        }
+    }
+    return PL_OK;
+}
+
+const pl_scheme pl_scheme_scaled = {
+    .name = "scaled", .factors = 1, .layout = scaled_layout, .factor = NULL, .decode = scaled_decode,
+};
+
 /* ---- storage types ---- */
 
 pl_type pl_type_plain(int dtype_index)
@@ -38,24 +99,48 @@ pl_type pl_type_plain(int dtype_index)
     return (pl_type){ .scheme = &pl_scheme_plain, .element = &pl_dtypes[dtype_index] };
 }
 
+pl_type pl_type_scaled(const pl_dtype *codes, const pl_dtype *scales, int32_t rows, int32_t cols)
+{
+    return (pl_type){ .scheme = &pl_scheme_scaled, .element = codes, .scale = scales, .group = cols,
+                      .group_rows = rows };
+}
+
 pl_status pl_type_parse(const char *name, pl_type *out)
 {
     const pl_dtype *dtype = pl_dtype_find(name);
-    if (!dtype || !dtype->decode)
+    if (!dtype)
         return pl_fail(PL_E_WISH, "unknown storage type '%s'; known are %s", name, pl_type_list());
+    if (dtype - pl_dtypes >= PL_DTYPES)
+        return pl_fail(PL_E_WISH, "storage type '%s' can be read, not written; known are %s", name,
+                       pl_type_list());
     *out = (pl_type){ .scheme = &pl_scheme_plain, .element = dtype };
     return PL_OK;
 }
 
+/* With how many codes share a scale. */
+static const char *scaled_name(const pl_type *type)
+{
+    static _Thread_local char name[4][48];
+    static _Thread_local int next;
+    char *out = name[next = (next + 1) % 4];
+    const char *codes = type->element->name;
+    if (type->group_rows > 1 || type->group)
+        snprintf(out, sizeof name[0], "%s %dx%d", codes, (int)type->group_rows, (int)type->group);
+    else snprintf(out, sizeof name[0], "%s per %s", codes, type->group_rows ? "row" : "tensor");
+    return out;
+}
+
 const char *pl_type_name(const pl_type *type)
 {
-    return type->scheme && type->element ? type->element->name : "?";
+    if (!type->scheme || !type->element) return "?";
+    return type->scheme == &pl_scheme_scaled ? scaled_name(type) : type->element->name;
 }
 
 bool pl_type_equal(const pl_type *a, const pl_type *b)
 {
     return a->scheme == b->scheme && a->element == b->element && a->scale == b->scale &&
-           a->bits == b->bits && a->group == b->group && a->symmetric == b->symmetric;
+           a->bits == b->bits && a->group == b->group && a->group_rows == b->group_rows &&
+           a->symmetric == b->symmetric;
 }
 
 const char *pl_type_list(void)
@@ -63,7 +148,6 @@ const char *pl_type_list(void)
     static _Thread_local char list[256];
     list[0] = 0;
     for (int i = 0; i < PL_DTYPES; i++) {
-        if (!pl_dtypes[i].decode) continue;
         if (list[0]) strncat(list, ", ", sizeof list - strlen(list) - 1);
         strncat(list, pl_dtypes[i].name, sizeof list - strlen(list) - 1);
     }
@@ -109,8 +193,11 @@ pl_status pl_packed_rows(const pl_packed *p, int64_t first, int64_t count, pl_pa
     for (int i = 0; i < view->nparts; i++) {
         pl_part *part = &view->part[i];
         if (part->stride == 0) continue;        /* belongs to the whole matrix */
-        if (part->ptr) part->ptr += first / p->granule * part->stride;
-        part->bytes = pl_ceil_div(count, p->granule) * part->stride;
+        int64_t before = first / p->granule * part->stride;
+        if (part->ptr) part->ptr += before;
+        /* the last granule may have fewer rows than the others */
+        part->bytes = first + count == p->rows ? part->bytes - before
+                                               : count / p->granule * part->stride;
     }
     return PL_OK;
 }

@@ -7,8 +7,9 @@
 
 typedef struct pl_packed pl_packed;
 
-/* How parts make a matrix. One row per scheme in packed.c; only `plain` so far: one part of codes,
- * each row a whole number of blocks. */
+/* How parts make a matrix. One row per scheme in packed.c: `plain` is one part of codes, each row a whole
+ * number of blocks; `scaled` is codes [rows][cols] and one scale for each block of group_rows x group of
+ * them, scales [ceil(rows / group_rows)][ceil(cols / group)]; a value is code times scale, in f32. */
 typedef struct pl_scheme {
     const char *name;
     int factors;                /* 2: a chain of two matrices, factor 0 meets x first */
@@ -22,23 +23,26 @@ typedef struct pl_scheme {
                         pl_arena *scratch);
 } pl_scheme;
 
-extern const pl_scheme pl_scheme_plain;
+extern const pl_scheme pl_scheme_plain, pl_scheme_scaled;
 
 /* Storage type: what --type names. scheme NULL: no type. */
 typedef struct pl_type {
     const pl_scheme *scheme;
     const pl_dtype *element, *scale;    /* of codes and of scales kept in a part of their own */
     int32_t bits, group;                /* integer schemes; 0 for block types */
+    int32_t group_rows;                 /* scaled: rows and columns that share a scale; 0: all */
     bool symmetric;
 } pl_type;
 
-/* "q8_0" -> plain Q8_0. PL_E_WISH with the list of names if there is none. */
+/* "q8_0" -> plain Q8_0. PL_E_WISH with the list of names if there is none that can be written. */
 pl_status pl_type_parse(const char *name, pl_type *out);
 pl_type pl_type_plain(int dtype_index);
-/* Its name; "?" for no type. */
+/* Codes of 8 bits with a scale for each block; 0 rows or columns: as many as the matrix has. */
+pl_type pl_type_scaled(const pl_dtype *codes, const pl_dtype *scales, int32_t rows, int32_t cols);
+/* Its name, "f8_e4m3 128x128" for a scaled one; "?" for no type. Valid until the fourth call after. */
 const char *pl_type_name(const pl_type *type);
 bool pl_type_equal(const pl_type *a, const pl_type *b);
-/* Comma-separated names of all plain types, for help and errors. */
+/* Comma-separated names of all types that --type takes, for help and errors. */
 const char *pl_type_list(void);
 
 typedef enum pl_part_role {

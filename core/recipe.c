@@ -35,37 +35,37 @@ static pl_status parse_layers(const char *text, const char *origin, pl_rule *rul
 
 static pl_status wish_string(const pl_json *node, const char *origin, const char **out)
 {
-    if (!cJSON_IsString(node))
-        return pl_fail(PL_E_WISH, "%s: '%s' should be a string", origin, node->string);
-    *out = node->valuestring;
+    if (!pl_json_is(node, PL_JSON_STRING))
+        return pl_fail(PL_E_WISH, "%s: '%s' should be a string", origin, pl_json_key(node));
+    *out = pl_json_text(node);
     return PL_OK;
 }
 
 static pl_status parse_rule(const pl_json *object, const char *origin, pl_arena *arena, pl_rule *rule)
 {
     *rule = (pl_rule){ .role = -1, .first_layer = -1, .last_layer = INT_MAX };
-    if (!cJSON_IsObject(object)) return pl_fail(PL_E_WISH, "%s: a rule should be an object", origin);
-    for (const pl_json *m = object->child; m; m = m->next) {
-        const char *text = NULL;
+    if (!pl_json_is(object, PL_JSON_OBJECT)) return pl_fail(PL_E_WISH, "%s: a rule should be an object", origin);
+    for (const pl_json *m = pl_json_first(object); m; m = pl_json_next(m)) {
+        const char *key = pl_json_key(m), *text = NULL;
         PL_TRY(wish_string(m, origin, &text));
-        if (!strcmp(m->string, "role")) {
+        if (!strcmp(key, "role")) {
             rule->role = pl_role_find(text);
             if (rule->role < 0) return pl_fail(PL_E_WISH, "%s: unknown role '%s'", origin, text);
-        } else if (!strcmp(m->string, "layers")) {
+        } else if (!strcmp(key, "layers")) {
             PL_TRY(parse_layers(text, origin, rule));
-        } else if (!strcmp(m->string, "name")) {
+        } else if (!strcmp(key, "name")) {
             rule->name = pl_arena_text(arena, text, strlen(text));
             if (!rule->name) return PL_E_MEMORY;
-        } else if (!strcmp(m->string, "type")) {
+        } else if (!strcmp(key, "type")) {
             pl_status code = pl_type_parse(text, &rule->type);
             if (code != PL_OK) return pl_fail_prefix(code, "%s: ", origin);
-        } else if (!strcmp(m->string, "method")) {
+        } else if (!strcmp(key, "method")) {
             rule->method = pl_arena_text(arena, text, strlen(text));
             if (!rule->method) return PL_E_MEMORY;
         } else {
             return pl_fail(PL_E_WISH,
                            "%s: unknown key '%s' in a rule; known are role, layers, name, type, method",
-                           origin, m->string);
+                           origin, key);
         }
     }
     if (!rule->type.scheme && !rule->method)
@@ -76,37 +76,36 @@ static pl_status parse_rule(const pl_json *object, const char *origin, pl_arena 
 static pl_status parse_recipe(const pl_json *json, const char *path, pl_recipe *recipe,
                               pl_arena *arena)
 {
-    if (!cJSON_IsObject(json)) return pl_fail(PL_E_WISH, "%s: a recipe should be an object", path);
-    for (const pl_json *m = json->child; m; m = m->next) {
-        const char *text = NULL;
-        if (!strcmp(m->string, "schema")) {
+    if (!pl_json_is(json, PL_JSON_OBJECT)) return pl_fail(PL_E_WISH, "%s: a recipe should be an object", path);
+    for (const pl_json *m = pl_json_first(json); m; m = pl_json_next(m)) {
+        const char *key = pl_json_key(m), *text = NULL;
+        if (!strcmp(key, "schema")) {
             PL_TRY(wish_string(m, path, &text));
             if (strcmp(text, "planish.recipe/1"))
                 return pl_fail(PL_E_WISH, "%s: schema is '%s', expected 'planish.recipe/1'", path, text);
-        } else if (!strcmp(m->string, "type")) {
+        } else if (!strcmp(key, "type")) {
             PL_TRY(wish_string(m, path, &text));
             pl_type type;
             pl_status code = pl_type_parse(text, &type);
             if (code != PL_OK) return pl_fail_prefix(code, "%s: ", path);
             if (!recipe->type.scheme) recipe->type = type;
-        } else if (!strcmp(m->string, "method")) {
+        } else if (!strcmp(key, "method")) {
             PL_TRY(wish_string(m, path, &text));
             const char *method = pl_arena_text(arena, text, strlen(text));
             if (!method) return PL_E_MEMORY;
             if (!recipe->method) recipe->method = method;
-        } else if (!strcmp(m->string, "rules")) {
-            if (!cJSON_IsArray(m)) return pl_fail(PL_E_WISH, "%s: 'rules' should be an array", path);
-            int count = 0, at = 0;
-            for (const pl_json *r = m->child; r; r = r->next) count++;
-            recipe->rule = PL_ZNEW(arena, pl_rule, count);
+        } else if (!strcmp(key, "rules")) {
+            if (!pl_json_is(m, PL_JSON_ARRAY)) return pl_fail(PL_E_WISH, "%s: 'rules' should be an array", path);
+            int at = 0;
+            recipe->rule = PL_ZNEW(arena, pl_rule, pl_json_count(m));
             if (!recipe->rule) return PL_E_MEMORY;
-            for (const pl_json *r = m->child; r; r = r->next)
+            for (const pl_json *r = pl_json_first(m); r; r = pl_json_next(r))
                 PL_TRY(parse_rule(r, path, arena, &recipe->rule[at++]));
-            recipe->rules = count;
+            recipe->rules = at;
         } else {
             return pl_fail(PL_E_WISH,
                            "%s: unknown key '%s'; known are schema, type, method, rules", path,
-                           m->string);
+                           key);
         }
     }
     return PL_OK;

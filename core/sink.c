@@ -1,6 +1,7 @@
 /* sink.c: life of a sink. */
 #include "core/sink.h"
 
+#include <stdio.h>
 #include <string.h>
 
 pl_status pl_sink_create(const pl_sink_ops *ops, pl_sink **out)
@@ -13,7 +14,7 @@ pl_status pl_sink_create(const pl_sink_ops *ops, pl_sink **out)
         pl_free(state);
         return PL_E_MEMORY;
     }
-    *s = (pl_sink){ ops, state };
+    *s = (pl_sink){ .ops = ops, .state = state, .files = 1 };
     *out = s;
     return PL_OK;
 }
@@ -24,6 +25,13 @@ void pl_sink_close(pl_sink *s)
     s->ops->close(s);
     pl_free(s->state);
     pl_free(s);
+}
+
+pl_status pl_sink_file_name(const pl_sink *s, const char *path, int i, char out[PATH_MAX])
+{
+    if (s->ops->file_name) return s->ops->file_name(s, path, i, out);
+    if (snprintf(out, PATH_MAX, "%s", path) < PATH_MAX) return PL_OK;
+    return pl_fail(PL_E_WISH, "the output's path is longer than %d bytes", PATH_MAX - 1);
 }
 
 const pl_sink_ops *pl_sink_find(const pl_sink_ops *const *sinks, const char *name)

@@ -19,8 +19,10 @@ typedef struct pl_sink_ops {
      * f32 for vectors in GGUF), rows, cols, order, and *name (from arena); PL_E_WISH says why not. */
     pl_status (*resolve)(pl_sink *s, const pl_model *model, const pl_tensor *t, pl_type wish,
                          pl_packed *out, const char **name, pl_arena *arena);
-    /* Bytes of the whole output, exactly. */
+    /* Bytes of the whole output, exactly; sets s->files. */
     pl_status (*size)(pl_sink *s, const pl_plan *plan, const pl_model *model, int64_t *bytes);
+    /* Name of file i of s->files that begin(path) writes; NULL: one file, `path`. */
+    pl_status (*file_name)(const pl_sink *s, const char *path, int i, char out[PATH_MAX]);
     /* Opens the output; header and vocabulary are written here, the model may drop them after. */
     pl_status (*begin)(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model,
                        bool force);
@@ -36,10 +38,14 @@ typedef struct pl_sink_ops {
 struct pl_sink {
     const pl_sink_ops *ops;
     void *state;
+    int64_t max_shard;          /* the caller's wish: bytes of one file of the output; 0: one file */
+    int files;                  /* of the output: 1 until size() says otherwise */
 };
 
 pl_status pl_sink_create(const pl_sink_ops *ops, pl_sink **out);
 void pl_sink_close(pl_sink *s);         /* accepts NULL */
+/* Name of file i (from 0) of an output under `path`, after size(). */
+pl_status pl_sink_file_name(const pl_sink *s, const char *path, int i, char out[PATH_MAX]);
 /* By name ("gguf"); NULL if there is none. */
 const pl_sink_ops *pl_sink_find(const pl_sink_ops *const *sinks, const char *name);
 

@@ -5,11 +5,23 @@
 #include <string.h>
 
 #include "core/fs.h"
+#include "core/pre.h"
 
-pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, pl_open_how how,
+static pl_status check_pre(const char *pre)
+{
+    char list[PL_PRE_LIST];
+    if (!pre || pl_pre_find(pre)) return PL_OK;
+    pl_pre_list(list);
+    return pl_fail(PL_E_WISH, "unknown pre-tokenizer '%.100s'; known are %s", pre, list);
+}
+
+pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, const pl_open_options *options,
                          pl_source **out)
 {
+    static const pl_open_options plain = { .how = PL_OPEN_WINDOWS };
     *out = NULL;
+    if (!options) options = &plain;
+    PL_TRY(check_pre(options->pre));
     if (!pl_path_exists(path))
         return pl_fail(PL_E_INPUT, "cannot open '%s': no such file or folder", path);
     for (; *formats; formats++)
@@ -28,7 +40,7 @@ pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, 
         s->path = pl_arena_text(s->arena, path, strlen(path));
         if (!s->state || !s->path) code = PL_E_MEMORY;
     }
-    if (code == PL_OK) code = s->ops->open(s, path, how);
+    if (code == PL_OK) code = s->ops->open(s, path, options);
     if (code != PL_OK) {
         pl_source_close(s);
         return code;
@@ -133,7 +145,11 @@ pl_status pl_rows_packed(const pl_input *in, int64_t first, int64_t count, pl_pa
     int32_t have = stored_order(in);
     if (in->order == have)
         return pl_source_packed(in->source, in->tensor, first, count, out, scratch);
-    PL_TRY(pl_packed_init(out, in->source->model->tensor[in->tensor].type, count, in->cols));
+    const pl_tensor *t = &in->source->model->tensor[in->tensor];
+    if (t->type.scheme != &pl_scheme_plain)
+        return pl_fail(PL_E_WISH, "rows of '%s' as %s cannot be put into another order", t->name,
+                       pl_type_name(&t->type));
+    PL_TRY(pl_packed_init(out, t->type, count, in->cols));
     int64_t row_bytes = out->part[0].stride;
     uint8_t *bytes = PL_NEW(scratch, uint8_t, out->part[0].bytes);
     if (!bytes) return PL_E_MEMORY;

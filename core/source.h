@@ -12,13 +12,18 @@ typedef enum pl_open_how {
     PL_OPEN_MAP                 /* engine: maps the files; packed() points into the map */
 } pl_open_how;
 
+typedef struct pl_open_options {
+    pl_open_how how;
+    const char *pre;            /* the vocabulary's pre-tokenizer (core/pre.h), whatever the files say; or NULL */
+} pl_open_options;
+
 typedef struct pl_source_ops {
     const char *name;           /* "hf", "safetensors", "gguf" */
     size_t state_size;          /* bytes of s->state, zeroed before open */
     /* Is this path mine? Looks at bytes and folder contents, not at the extension. */
     bool (*probe)(const char *path);
     /* Fills s->model, s->file. The model's memory comes from s->arena. On failure close is called. */
-    pl_status (*open)(pl_source *s, const char *path, pl_open_how how);
+    pl_status (*open)(pl_source *s, const char *path, const pl_open_options *options);
     void (*close)(pl_source *s);
     /* The calls below are re-entrant. Rows are in the order that the tensor's `order` says. */
     /* rows first .. first+count-1 of a tensor as f32 [count][cols] */
@@ -43,8 +48,9 @@ struct pl_source {
     const char *path;           /* as the user gave it */
 };
 
-/* Tries each format's probe, in order; NULL ends the list. PL_E_INPUT names what was looked for. */
-pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, pl_open_how how,
+/* Tries each format's probe, in order; NULL ends the list. PL_E_INPUT names what was looked for. Options NULL:
+ * windows, and what the files say. PL_E_WISH for a pre-tokenizer that there is not. */
+pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, const pl_open_options *options,
                          pl_source **out);
 void pl_source_close(pl_source *s);
 /* Frees the vocabulary: after the header is written nobody needs it. */
@@ -56,6 +62,14 @@ pl_status pl_source_packed(pl_source *s, int tensor, int64_t first, int64_t coun
                            pl_arena *scratch);
 void pl_source_advise(pl_source *s, int tensor, int64_t first, int64_t count);
 
+/* Values that are not finite. */
+typedef struct pl_nonfinite {
+    int64_t count;
+    const char *tensor;         /* where the first of them is: as the source numbers rows */
+    int64_t row, col;
+    float value;
+} pl_nonfinite;
+
 /* A matrix on its way into a method: from a source, or from memory (tests, inner steps). */
 typedef struct pl_input {
     pl_source *source;
@@ -64,6 +78,7 @@ typedef struct pl_input {
     int64_t rows, cols;
     int32_t order;              /* the row order wanted */
     const char *name;           /* for messages */
+    pl_nonfinite *nonfinite;    /* counts such values, which are kept; NULL: they are PL_E_INPUT */
 } pl_input;
 
 /* Rows first .. first+count-1 in the order wanted, as f32 [count][cols]. */

@@ -5,7 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
+
 static _Thread_local char sentence[PL_ERROR_BYTES];
+
+char *pl_printable(char *text)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len;) {
+        uint32_t c;
+        int n = pl_utf8_next(text + i, len - i, &c);
+        if (n == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0)) memset(text + i, '?', n ? (size_t)n : 1);
+        i += n ? (size_t)n : 1;
+    }
+    return text;
+}
 
 pl_status pl_fail(pl_status code, const char *format, ...)
 {
@@ -15,7 +29,7 @@ pl_status pl_fail(pl_status code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    memcpy(sentence, text, sizeof text);
+    memcpy(sentence, pl_printable(text), sizeof text);
     return code;
 }
 
@@ -33,7 +47,7 @@ pl_status pl_fail_prefix(pl_status code, const char *format, ...)
         memcpy(text + used, sentence, len);
         text[(size_t)used + len] = 0;
     }
-    memcpy(sentence, text, sizeof text);
+    memcpy(sentence, pl_printable(text), sizeof text);
     return code;
 }
 

@@ -17,6 +17,10 @@ enum {
 
 #define PL_ERROR_BYTES 1024
 
+/* Sentences may quote files of strangers: puts a question mark in the place of every control character, which
+ * a terminal might obey, and of every byte that is no UTF-8. Returns its argument. */
+char *pl_printable(char *text);
+
 /* Keeps the sentence in a slot of this thread and returns `code`. A sentence names the place, what
  * was expected and what was found: "a.gguf: tensor 'x' ends at byte 90, file has 80". */
 pl_status pl_fail(pl_status code, const char *format, ...) PL_PRINTF(2, 3);

@@ -128,3 +128,64 @@ int64_t pl_utf8_check(const char *s, size_t len)
     }
     return -1;
 }
+
+unsigned pl_char_class(uint32_t c)
+{
+    unsigned flags = 0;
+    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    case UTF8PROC_CATEGORY_PC: flags = PL_CHAR_PUNCTUATION | PL_CHAR_WORD; break;
+    case UTF8PROC_CATEGORY_PD: case UTF8PROC_CATEGORY_PS: case UTF8PROC_CATEGORY_PE:
+    case UTF8PROC_CATEGORY_PI: case UTF8PROC_CATEGORY_PF: case UTF8PROC_CATEGORY_PO:
+        flags = PL_CHAR_PUNCTUATION;
+        break;
+    case UTF8PROC_CATEGORY_CC: case UTF8PROC_CATEGORY_CF: case UTF8PROC_CATEGORY_CO:
+        flags = PL_CHAR_OTHER;
+        break;
+    case UTF8PROC_CATEGORY_MN: flags = PL_CHAR_ACCENT | PL_CHAR_WORD; break;
+    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM: case UTF8PROC_CATEGORY_LO: case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME: case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL:
+        flags = PL_CHAR_WORD;
+        break;
+    case UTF8PROC_CATEGORY_ZS: case UTF8PROC_CATEGORY_ZL: case UTF8PROC_CATEGORY_ZP:
+        flags = PL_CHAR_SPACE;
+        break;
+    default: break;
+    }
+    if ((c >= '\t' && c <= '\r') || c == 0x85) flags |= PL_CHAR_SPACE;
+    return flags;
+}
+
+int pl_char_lower(uint32_t c, uint32_t out[2])
+{
+    out[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+    out[1] = 0x307;
+    if (c != 0x130) return 1;
+    out[0] = 'i';                   /* the only one with two: I with a dot above */
+    return 2;
+}
+
+pl_status pl_text_normalize(const char *text, size_t len, bool compose, char **out, size_t *out_len)
+{
+    *out = NULL;
+    *out_len = len;
+    const utf8proc_option_t options = UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE);
+    bool changes = false;           /* what stays as it is in both forms lies below U+00C0, in C below U+0300 */
+    for (size_t i = 0; i < len && !changes; i++) changes = (uint8_t)text[i] >= (compose ? 0xCC : 0xC3);
+    if (!changes) return PL_OK;
+    utf8proc_ssize_t count = utf8proc_decompose((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, NULL, 0,
+                                                options);
+    if (count < 0) return pl_fail(PL_E_INPUT, "text of %zu bytes cannot be normalized", len);
+    /* Four bytes for a code point, where its UTF-8 finds room later, and a NUL behind all. */
+    utf8proc_int32_t *points = pl_realloc(NULL, (int64_t)count + 1, sizeof *points);
+    if (!points) return PL_E_MEMORY;
+    utf8proc_decompose((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, points, count, options);
+    utf8proc_ssize_t bytes = utf8proc_reencode(points, count, options);
+    if (bytes < 0) {
+        pl_free(points);
+        return pl_fail(PL_E_INPUT, "text of %zu bytes cannot be normalized", len);
+    }
+    *out = (char *)points;
+    *out_len = (size_t)bytes;
+    return PL_OK;
+}

@@ -20,4 +20,19 @@ int pl_utf8_put(uint32_t codepoint, char out[4]);
 /* Offset of the first invalid byte, -1: valid throughout. */
 int64_t pl_utf8_check(const char *s, size_t len);
 
+/* What a character is, by its Unicode properties. */
+enum {
+    PL_CHAR_SPACE = 1,          /* White_Space */
+    PL_CHAR_PUNCTUATION = 2,    /* category P */
+    PL_CHAR_OTHER = 4,          /* control, format, private use */
+    PL_CHAR_ACCENT = 8,         /* a mark that takes no room (Mn) */
+    PL_CHAR_WORD = 16           /* letter, digit, mark or connector: what \w is to expressions */
+};
+unsigned pl_char_class(uint32_t codepoint);
+/* Lower case of a character: one code point or two; returns how many. */
+int pl_char_lower(uint32_t codepoint, uint32_t out[2]);
+/* Text in normalization form C (`compose`) or D; it must be valid UTF-8 of at most 2^30 bytes. *out is NULL
+ * if it is in that form already, else freed with pl_free. */
+pl_status pl_text_normalize(const char *text, size_t len, bool compose, char **out, size_t *out_len);
+
 #endif

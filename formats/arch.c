@@ -5,20 +5,23 @@
 #include <stdio.h>
 #include <string.h>
 
-static const pl_arch *const archs[] = { &pl_arch_llama };
+const pl_arch *const pl_archs[] = {
+    &pl_arch_llama, &pl_arch_qwen2, &pl_arch_qwen2moe, &pl_arch_qwen3, &pl_arch_qwen3moe, &pl_arch_gemma,
+    &pl_arch_gemma2, &pl_arch_gemma3, &pl_arch_phi3, &pl_arch_smollm3, &pl_arch_gpt2, &pl_arch_bert, NULL,
+};
 
 const pl_arch *pl_arch_find(const char *gguf_name)
 {
-    for (int i = 0; i < PL_COUNT(archs); i++)
-        if (!strcmp(archs[i]->name, gguf_name)) return archs[i];
+    for (int i = 0; pl_archs[i]; i++)
+        if (!strcmp(pl_archs[i]->name, gguf_name)) return pl_archs[i];
     return NULL;
 }
 
 const pl_arch *pl_arch_find_hf(const char *architecture)
 {
-    for (int i = 0; i < PL_COUNT(archs); i++)
-        for (const char *const *name = archs[i]->hf; *name; name++)
-            if (!strcmp(*name, architecture)) return archs[i];
+    for (int i = 0; pl_archs[i]; i++)
+        for (const char *const *name = pl_archs[i]->hf; *name; name++)
+            if (!strcmp(*name, architecture)) return pl_archs[i];
     return NULL;
 }
 
@@ -26,8 +29,8 @@ const char *pl_arch_list(void)
 {
     static _Thread_local char list[1024];
     size_t len = 0;
-    for (int i = 0; i < PL_COUNT(archs); i++)
-        for (const char *const *name = archs[i]->hf; *name; name++)
+    for (int i = 0; pl_archs[i]; i++)
+        for (const char *const *name = pl_archs[i]->hf; *name; name++)
             len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", *name);
     return list;
 }
@@ -128,20 +131,36 @@ static void fill_pattern(const char *pattern, pl_id id, char *out, size_t size)
     }
 }
 
-/* Does an identity have the numbers that the row's names leave open? */
-static bool fits(const pl_arch_tensor *row, pl_id id)
+const pl_arch_tensor *pl_arch_row_of(const pl_arch *arch, pl_id id)
 {
-    return (id.layer >= 0) == per_layer(row) && (id.expert >= 0) == pl_arch_per_expert(row);
+    for (int i = 0; id.role >= 0 && i < arch->tensors; i++) {
+        const pl_arch_tensor *row = &arch->tensor[i];
+        if (row->role == id.role && (id.layer >= 0) == per_layer(row) &&
+            (id.expert >= 0) == pl_arch_per_expert(row))
+            return row;
+    }
+    return NULL;
 }
 
 const char *pl_arch_name(const pl_arch *arch, pl_naming naming, pl_id id, pl_arena *arena)
 {
-    const pl_arch_tensor *row = pl_arch_row(arch, id.role);
+    const pl_arch_tensor *row = pl_arch_row_of(arch, id);
     const char *pattern = row ? pattern_of(row, naming) : NULL;
-    if (!pattern || !fits(row, id)) return NULL;
+    if (!pattern) return NULL;
     char name[PL_MAX_NAME + 1];
     fill_pattern(pattern, id, name, sizeof name);
     return pl_arena_text(arena, name, strlen(name));
+}
+
+/* ---- windows ---- */
+
+void pl_arch_default_windows(const pl_arch *arch, pl_hparams *hp)
+{
+    int period = arch->windows_period;
+    for (int i = 0; i < hp->layers; i++) {
+        hp->layer[i] &= (uint8_t)~PL_LAYER_WINDOW;
+        if (hp->window && (!period || i % period < period - 1)) hp->layer[i] |= PL_LAYER_WINDOW;
+    }
 }
 
 /* ---- check ---- */
@@ -149,8 +168,8 @@ const char *pl_arch_name(const pl_arch *arch, pl_naming naming, pl_id id, pl_are
 static pl_status check_tensor(const pl_arch *arch, const pl_hparams *hp, const pl_tensor *t,
                               const char *origin)
 {
-    const pl_arch_tensor *row = pl_arch_row(arch, t->id.role);
-    if (!row || !fits(row, t->id) || (row->when && !row->when(hp)))
+    const pl_arch_tensor *row = pl_arch_row_of(arch, t->id);
+    if (!row || (row->when && !row->when(hp)))
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' has no place in a %s model", origin, t->name,
                        arch->name);
     if (t->id.layer >= hp->layers)

@@ -43,12 +43,20 @@ typedef struct pl_arch {
     /* Comes last for GGUF: what its keys leave to the runtime, as which layers have a window. NULL:
      * nothing. */
     pl_status (*derive)(pl_hparams *hp, const char *origin);
-    /* GGUF keys, without "<name>.", that its files carry even where a default would do; NULL ends. */
-    const char *const *keys;
+    /* GGUF keys, without "<name>.", that its files carry even where a default would do, and others that
+     * they may have beside those which all architectures share (gguf_keys.c); NULL ends, or none. */
+    const char *const *keys, *const *also;
+    /* Where GGUF says that there is a window but not in which layers: n if every n-th layer has none,
+     * as n - 1, 2n - 1, ...; 0 if all have it, in which case llama.cpp ignores it. */
+    int windows_period;
 } pl_arch;
 
-extern const pl_arch pl_arch_llama;
+extern const pl_arch pl_arch_llama, pl_arch_qwen2, pl_arch_qwen2moe, pl_arch_qwen3, pl_arch_qwen3moe,
+    pl_arch_gemma, pl_arch_gemma2, pl_arch_gemma3, pl_arch_phi3, pl_arch_smollm3, pl_arch_gpt2,
+    pl_arch_bert;
 
+/* All of them, NULL ends. */
+extern const pl_arch *const pl_archs[];
 /* NULL when unknown; the list for error messages. */
 const pl_arch *pl_arch_find(const char *gguf_name);
 const pl_arch *pl_arch_find_hf(const char *architecture);
@@ -63,9 +71,14 @@ bool pl_arch_identify(const pl_arch *arch, pl_naming naming, const char *name, p
 const char *pl_arch_name(const pl_arch *arch, pl_naming naming, pl_id id, pl_arena *arena);
 /* The first row of a role, NULL if there is none. */
 const pl_arch_tensor *pl_arch_row(const pl_arch *arch, int role);
+/* The same, of those that have a layer and an expert where the identity has them: a dense feed-forward
+ * and that of an expert have the same roles. */
+const pl_arch_tensor *pl_arch_row_of(const pl_arch *arch, pl_id id);
 /* Does a layer have one per expert, and does GGUF keep these in one stacked tensor? */
 bool pl_arch_per_expert(const pl_arch_tensor *row);
 bool pl_arch_stacked(const pl_arch_tensor *row);
+/* Flags of windows in hp->layer as GGUF assumes them for the architecture; none if hp->window is 0. */
+void pl_arch_default_windows(const pl_arch *arch, pl_hparams *hp);
 /* Given all tensors of a model and their index (pl_model_index comes first): shapes as the table
  * says, none missing (output may be absent when tied), optional ones in all layers or none. Counts
  * model->parameters; rotary factors do not count. PL_E_INPUT names the tensor, expected and found

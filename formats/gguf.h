@@ -58,10 +58,16 @@ enum {
 #define PL_GGUF_TOK_EOM "tokenizer.ggml.eom_token_id"
 #define PL_GGUF_TOK_UNK "tokenizer.ggml.unknown_token_id"
 #define PL_GGUF_TOK_PAD "tokenizer.ggml.padding_token_id"
+#define PL_GGUF_TOK_SEP "tokenizer.ggml.seperator_token_id"     /* the format's spelling */
+#define PL_GGUF_TOK_MASK "tokenizer.ggml.mask_token_id"
 #define PL_GGUF_TOK_ADD_BOS "tokenizer.ggml.add_bos_token"
 #define PL_GGUF_TOK_ADD_EOS "tokenizer.ggml.add_eos_token"
+#define PL_GGUF_TOK_ADD_SEP "tokenizer.ggml.add_sep_token"
+#define PL_GGUF_TOK_LOWERCASE "tokenizer.ggml.normalizer.lowercase"
+#define PL_GGUF_TOK_ACCENTS "tokenizer.ggml.normalizer.strip_accents"
 #define PL_GGUF_TOK_PREFIX "tokenizer.ggml.add_space_prefix"
-#define PL_GGUF_TOK_CHAT "tokenizer.chat_template"
+#define PL_GGUF_TOK_CHAT "tokenizer.chat_template"      /* of others: ".name" behind it */
+#define PL_GGUF_TOK_CHATS "tokenizer.chat_templates"    /* their names */
 
 /* A key of a scanned file. Scalars are at hand; strings and arrays stay in the file until somebody
  * wants them. */
@@ -78,7 +84,8 @@ typedef struct pl_gguf_info {
     const char *name;
     const pl_dtype *dtype;
     int64_t rows, cols;         /* a vector is [n][1] */
-    int64_t at, bytes;          /* place in the file */
+    int64_t planes;             /* matrices in it, one behind the other: 1 if it has not three dimensions */
+    int64_t at, bytes;          /* place in the file; bytes: of all */
 } pl_gguf_info;
 
 typedef struct pl_gguf {
@@ -115,11 +122,29 @@ pl_status pl_gguf_strings(const pl_gguf *g, const pl_gguf_kv *kv, pl_arena *aren
 /* Bytes of a string or of an array of scalars, with a NUL behind them. */
 pl_status pl_gguf_bytes(const pl_gguf *g, const pl_gguf_kv *kv, pl_arena *arena, void **out);
 
+/* ---- gguf_split.c: models in several files ---- */
+
+/* The files of a model in their order; keys are those of the first. */
+typedef struct pl_gguf_set {
+    pl_gguf *shard;
+    int shards;
+} pl_gguf_set;
+
+/* Opens and scans a file and, if it is part of a set, all the others, whichever was named. PL_E_INPUT
+ * for a file that is missing, has another number than its name, or does not belong to the others. On
+ * failure too the caller closes. Memory from arena. */
+pl_status pl_gguf_set_open(const char *path, pl_arena *arena, pl_gguf_set *out);
+void pl_gguf_set_close(pl_gguf_set *set);
+/* Is the path "PREFIX-00002-of-00003.gguf"? prefix: bytes of PREFIX; no from 1. */
+bool pl_gguf_shard_parse(const char *path, size_t *prefix, int *no, int *count);
+/* The reverse; of `path`, the first `prefix` bytes count. */
+pl_status pl_gguf_shard_name(const char *path, size_t prefix, int no, int count, char out[PATH_MAX]);
+
 /* ---- gguf_vocab.c ---- */
 
 /* The vocabulary, memory from arena; *out = NULL if the file has none. Tokenizer models that
- * planish does not know are PL_E_INPUT. */
-pl_status pl_gguf_vocab(const pl_gguf *g, pl_arena *arena, pl_vocab **out);
+ * planish does not know are PL_E_INPUT. `pre` replaces the name of the pre-tokenizer; NULL: as the file says. */
+pl_status pl_gguf_vocab(const pl_gguf *g, const char *pre, pl_arena *arena, pl_vocab **out);
 /* Is this a token that runtimes take as an end of generation because of its text? */
 bool pl_gguf_ends_by_text(const pl_text *token);
 

@@ -6,9 +6,12 @@
 #include "formats/gguf_keys.h"
 #include "formats/registry.h"
 
+typedef struct place { int shard; int64_t at; } place;
+
 typedef struct gguf_state {
-    pl_gguf g;
-    const uint8_t *map;         /* NULL: rows are read into windows */
+    pl_gguf_set set;
+    place *place;               /* [tensors] of the model: file and byte in it */
+    const uint8_t **map;        /* [shards]; NULL: rows are read into windows */
 } gguf_state;
 
 static bool gguf_probe(const char *path)
@@ -27,17 +30,11 @@ static bool gguf_probe(const char *path)
 /* Keys that the sink derives again: they are only checked. */
 static pl_status read_derived(const pl_gguf *g, pl_arena *arena)
 {
-    int64_t number = 0, splits = 1;
+    int64_t number = 0;
     const char *type = "model";
     PL_TRY(pl_gguf_int(g, PL_GGUF_KEY_FTYPE, false, 0, UINT32_MAX, 0, &number));
     PL_TRY(pl_gguf_int(g, PL_GGUF_KEY_QUANT, false, 0, UINT32_MAX, 0, &number));
-    PL_TRY(pl_gguf_int(g, PL_GGUF_KEY_SPLIT_NO, false, 0, UINT16_MAX, 0, &number));
-    PL_TRY(pl_gguf_int(g, PL_GGUF_KEY_SPLIT_COUNT, false, 0, UINT16_MAX, 0, &splits));
-    PL_TRY(pl_gguf_int(g, PL_GGUF_KEY_SPLIT_TENSORS, false, 0, INT32_MAX, 0, &number));
     PL_TRY(pl_gguf_string(g, PL_GGUF_KEY_TYPE, false, arena, &type));
-    if (splits > 1)
-        return pl_fail(PL_E_INPUT, "%s: one of %lld parts of a split model, which planish cannot "
-                       "read; llama-gguf-split --merge joins them", g->path, (long long)splits);
     if (strcmp(type, "model"))
         return pl_fail(PL_E_INPUT, "%s: holds a GGUF '%.40s', not a model", g->path, type);
     return PL_OK;
@@ -79,50 +76,121 @@ static pl_status carry_over(const pl_gguf *g, pl_arena *arena, pl_model *model)
 
 /* ---- tensors ---- */
 
-static pl_status read_tensor(const pl_gguf *g, const pl_arch *arch, const pl_hparams *hp,
-                             const pl_gguf_info *info, pl_tensor *t)
+/* Is this tensor one of all experts of its layer? Not if it has the name of what a dense model has. */
+static pl_status is_stack(const pl_arch *arch, const pl_hparams *hp, pl_id id, const char *name,
+                          pl_arena *arena, bool *yes)
 {
-    *t = (pl_tensor){ .name = info->name, .rows = info->rows, .cols = info->cols };
-    if (!pl_arch_identify(arch, PL_NAMES_GGUF, info->name, &t->id) || t->id.role < 0)
+    *yes = id.expert < 0 && hp->experts > 0 &&
+           pl_arch_row_of(arch, pl_id_make(id.role, id.layer, 0)) != NULL;
+    if (!*yes || !pl_arch_row_of(arch, id)) return PL_OK;
+    pl_arena_mark mark = pl_arena_save(arena);
+    const char *dense = pl_arch_name(arch, PL_NAMES_GGUF, id, arena);
+    if (dense && !strcmp(dense, name)) *yes = false;
+    pl_arena_restore(arena, mark);
+    return dense ? PL_OK : PL_E_MEMORY;
+}
+
+/* Identity of a tensor of the file, and how many of the model it is: a stack is one for each expert. */
+static pl_status identify(const pl_gguf *g, const pl_arch *arch, const pl_hparams *hp,
+                          const pl_gguf_info *info, pl_arena *arena, pl_id *id, int *tensors)
+{
+    bool stack = false;
+    if (!pl_arch_identify(arch, PL_NAMES_GGUF, info->name, id) || id->role < 0)
         return pl_fail(PL_E_INPUT, "%s: '%s' is no tensor of the architecture %s", g->path,
                        info->name, arch->name);
-    if (info->cols > 1) t->flags = PL_TENSOR_MATRIX;
-    t->type = pl_type_plain((int)(info->dtype - pl_dtypes));
-    const pl_arch_tensor *row = pl_arch_row(arch, t->id.role);
-    if (row->order) t->order = row->order(hp);
+    PL_TRY(is_stack(arch, hp, *id, info->name, arena, &stack));
+    *tensors = stack ? hp->experts : 1;
+    if (stack) id->expert = 0;
+    if (info->planes == *tensors) return PL_OK;
+    if (stack)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %lld experts, the model %d", g->path,
+                       info->name, (long long)info->planes, *tensors);
+    return pl_fail(PL_E_INPUT, "%s: tensor '%s' has three dimensions, at most 2 are expected", g->path,
+                   info->name);
+}
+
+static pl_status describe(const pl_gguf *g, const pl_arch *arch, const pl_hparams *hp,
+                          const pl_gguf_info *info, pl_id id, pl_tensor *t)
+{
+    const pl_arch_tensor *row = pl_arch_row_of(arch, id);
+    if (!row)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has no place in this %s model", g->path,
+                       info->name, arch->name);
+    *t = (pl_tensor){ .id = id, .name = info->name, .rows = info->rows, .cols = info->cols,
+                      .type = pl_type_plain((int)(info->dtype - pl_dtypes)),
+                      .order = row->order ? row->order(hp) : 0,
+                      .flags = info->cols > 1 && !row->keep ? PL_TENSOR_MATRIX : 0 };
+    return PL_OK;
+}
+
+/* One tensor of the file -> those of the model, and where they are. There is room for them. */
+static pl_status read_info(gguf_state *state, int shard, const pl_gguf_info *info,
+                           const pl_arch *arch, pl_arena *arena, pl_model *model)
+{
+    const pl_gguf *g = &state->set.shard[shard];
+    pl_id id;
+    int tensors = 0;
+    PL_TRY(identify(g, arch, &model->hp, info, arena, &id, &tensors));
+    for (int i = 0; i < tensors; i++, id.expert++) {
+        state->place[model->tensors] = (place){ shard, info->at + info->bytes / tensors * i };
+        PL_TRY(describe(g, arch, &model->hp, info, id, &model->tensor[model->tensors++]));
+    }
+    return PL_OK;
+}
+
+/* How many tensors the model has at most: stacks of another height are refused when they are read. */
+static pl_status count_tensors(const pl_gguf_set *set, const pl_hparams *hp, int *out)
+{
+    int64_t count = 0;
+    for (int s = 0; s < set->shards; s++)
+        for (int i = 0; i < set->shard[s].infos; i++)
+            count += pl_min64(set->shard[s].info[i].planes, pl_max64(1, hp->experts));
+    if (count > PL_MAX_TENSORS)
+        return pl_fail(PL_E_INPUT, "%s: more than %d tensors, each expert counted", set->shard[0].path,
+                       PL_MAX_TENSORS);
+    *out = (int)count;
     return PL_OK;
 }
 
 /* The storage type that most weights have. */
-static const char *main_type(const pl_gguf *g)
+static const char *main_type(const pl_model *model)
 {
     int64_t weights[PL_DTYPES] = { 0 };
     int most = 0;
-    for (int i = 0; i < g->infos; i++)
-        weights[g->info[i].dtype - pl_dtypes] += g->info[i].rows * g->info[i].cols;
+    for (int i = 0; i < model->tensors; i++) {
+        const pl_tensor *t = &model->tensor[i];
+        weights[t->type.element - pl_dtypes] += t->rows * t->cols;
+    }
     for (int i = 1; i < PL_DTYPES; i++)
         if (weights[i] > weights[most]) most = i;
     return pl_dtypes[most].name;
 }
 
-static pl_status read_tensors(const pl_gguf *g, const pl_arch *arch, pl_arena *arena,
+static pl_status read_tensors(gguf_state *state, const pl_arch *arch, pl_arena *arena,
                               pl_model *model)
 {
-    model->tensor = PL_NEW(arena, pl_tensor, g->infos);
-    if (!model->tensor) return PL_E_MEMORY;
-    for (; model->tensors < g->infos; model->tensors++)
-        PL_TRY(read_tensor(g, arch, &model->hp, &g->info[model->tensors],
-                           &model->tensor[model->tensors]));
+    const pl_gguf_set *set = &state->set;
+    const char *path = set->shard[0].path;
+    int room = 0;
+    PL_TRY(count_tensors(set, &model->hp, &room));
+    model->tensor = PL_NEW(arena, pl_tensor, room);
+    state->place = PL_NEW(arena, place, room);
+    if (!model->tensor || !state->place) return PL_E_MEMORY;
+    for (int s = 0; s < set->shards; s++)
+        for (int i = 0; i < set->shard[s].infos; i++)
+            PL_TRY(read_info(state, s, &set->shard[s].info[i], arch, arena, model));
     pl_status code = pl_model_index(model, arena);
-    if (code != PL_OK) return pl_fail_prefix(code, "%s: ", g->path);
-    model->hp.tied = pl_model_find(model, pl_id_make(PL_OUTPUT, -1, -1)) < 0;
-    model->file_type = main_type(g);
-    return pl_arch_check(arch, model, g->path);
+    if (code != PL_OK) return pl_fail_prefix(code, "%s: ", path);
+    PL_TRY(pl_gguf_keys_settle(model, path));
+    model->file_type = main_type(model);
+    return pl_arch_check(arch, model, path);
 }
 
-static pl_status read_model(pl_source *s, const pl_gguf *g)
+static pl_status read_model(pl_source *s, const char *pre)
 {
+    gguf_state *state = s->state;
     pl_model *model = s->model;
+    const pl_gguf *g = &state->set.shard[0];
     const char *slash = strrchr(g->path, '/');
     PL_TRY(pl_gguf_string(g, PL_GGUF_KEY_ARCH, true, s->arena, &model->arch));
     const pl_arch *arch = pl_arch_find(model->arch);
@@ -132,46 +200,59 @@ static pl_status read_model(pl_source *s, const pl_gguf *g)
     PL_TRY(read_derived(g, s->arena));
     model->name = slash ? slash + 1 : g->path;
     PL_TRY(pl_gguf_string(g, PL_GGUF_KEY_NAME, false, s->arena, &model->name));
-    PL_TRY(pl_gguf_vocab(g, s->vocab_arena, &model->vocab));
+    PL_TRY(pl_gguf_vocab(g, pre, s->vocab_arena, &model->vocab));
     PL_TRY(pl_gguf_keys_read(g, arch, s->arena, model));
-    PL_TRY(read_tensors(g, arch, s->arena, model));
+    PL_TRY(read_tensors(state, arch, s->arena, model));
     return carry_over(g, s->arena, model);
 }
 
 /* ---- the source ---- */
 
-static pl_status gguf_open(pl_source *s, const char *path, pl_open_how how)
+static pl_status list_files(pl_source *s, const pl_gguf_set *set)
+{
+    s->file = PL_NEW(s->arena, const char *, set->shards);
+    if (!s->file) return PL_E_MEMORY;
+    for (; s->files < set->shards; s->files++) s->file[s->files] = set->shard[s->files].path;
+    return PL_OK;
+}
+
+static pl_status map_files(pl_source *s, gguf_state *state)
+{
+    state->map = PL_NEW(s->arena, const uint8_t *, state->set.shards);
+    if (!state->map) return PL_E_MEMORY;
+    for (int i = 0; i < state->set.shards; i++)
+        PL_TRY(pl_file_map(state->set.shard[i].file, &state->map[i]));
+    return PL_OK;
+}
+
+static pl_status gguf_open(pl_source *s, const char *path, const pl_open_options *options)
 {
     gguf_state *state = s->state;
-    pl_file *file;
-    PL_TRY(pl_file_open(path, &file));
-    state->g.file = file;               /* close frees it from here on */
     s->model = PL_ZNEW(s->arena, pl_model, 1);
-    s->file = PL_NEW(s->arena, const char *, 1);
-    if (!s->model || !s->file) return PL_E_MEMORY;
-    s->file[0] = s->path;
-    s->files = 1;
-    PL_TRY(pl_gguf_scan(file, s->arena, &state->g));
-    PL_TRY(read_model(s, &state->g));
-    return how == PL_OPEN_MAP ? pl_file_map(file, &state->map) : PL_OK;
+    if (!s->model) return PL_E_MEMORY;
+    PL_TRY(pl_gguf_set_open(path, s->arena, &state->set));
+    PL_TRY(list_files(s, &state->set));
+    PL_TRY(read_model(s, options->pre));
+    return options->how == PL_OPEN_MAP ? map_files(s, state) : PL_OK;
 }
 
 static void gguf_close(pl_source *s)
 {
     gguf_state *state = s->state;
-    pl_file_close(state->g.file);
+    pl_gguf_set_close(&state->set);
 }
 
-/* Rows first .. first+count-1 as a matrix whose one part has no bytes yet; *at: their place in the
- * file. The caller has checked the range. */
+/* Rows first .. first+count-1 as a matrix whose one part has no bytes yet; *at: where they are. The
+ * caller has checked the range. */
 static pl_status place_rows(const pl_source *s, int tensor, int64_t first, int64_t count,
-                            pl_packed *out, int64_t *at)
+                            pl_packed *out, place *at)
 {
     const gguf_state *state = s->state;
     const pl_tensor *t = &s->model->tensor[tensor];
     PL_TRY(pl_packed_init(out, t->type, count, t->cols));
     out->order = t->order;
-    *at = state->g.info[tensor].at + first * out->part[0].stride;
+    *at = state->place[tensor];
+    at->at += first * out->part[0].stride;
     return PL_OK;
 }
 
@@ -179,17 +260,17 @@ static pl_status gguf_packed(pl_source *s, int tensor, int64_t first, int64_t co
                              pl_arena *scratch)
 {
     const gguf_state *state = s->state;
-    int64_t at;
+    place at;
     PL_TRY(place_rows(s, tensor, first, count, out, &at));
     pl_part *part = &out->part[0];
     if (state->map) {
-        part->ptr = state->map + at;
+        part->ptr = state->map[at.shard] + at.at;
         return PL_OK;
     }
     uint8_t *bytes = pl_arena_alloc(scratch, part->bytes, 1);
     if (!bytes) return PL_E_MEMORY;
     part->ptr = bytes;
-    return pl_file_read(state->g.file, at, bytes, (size_t)part->bytes);
+    return pl_file_read(state->set.shard[at.shard].file, at.at, bytes, (size_t)part->bytes);
 }
 
 static pl_status gguf_rows(pl_source *s, int tensor, int64_t first, int64_t count, float *out,
@@ -207,9 +288,9 @@ static void gguf_advise(pl_source *s, int tensor, int64_t first, int64_t count)
 {
     const gguf_state *state = s->state;
     pl_packed rows;
-    int64_t at;
+    place at;
     if (place_rows(s, tensor, first, count, &rows, &at) == PL_OK)
-        pl_file_advise(state->g.file, at, rows.part[0].bytes);
+        pl_file_advise(state->set.shard[at.shard].file, at.at, rows.part[0].bytes);
 }
 
 const pl_source_ops pl_source_gguf = {

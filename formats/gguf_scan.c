@@ -230,9 +230,10 @@ static pl_status scan_shape(cursor *c, pl_gguf_info *info)
             return pl_fail(PL_E_INPUT, "dimension %d is %lld", (int)i, (long long)size[i]);
         if (size[i] > 1) used = (int)i + 1;
     }
-    if (used > 2) return pl_fail(PL_E_INPUT, "%d dimensions, at most 2 are expected", used);
+    if (used > 3) return pl_fail(PL_E_INPUT, "%d dimensions, at most 3 are expected", used);
     info->rows = (int64_t)(used == 1 ? size[0] : size[1]);
     info->cols = (int64_t)(used == 1 ? 1 : size[0]);
+    info->planes = (int64_t)size[2];
     return PL_OK;
 }
 
@@ -259,7 +260,7 @@ static pl_status scan_info(cursor *c, pl_arena *arena, const pl_gguf *g, pl_gguf
 {
     PL_TRY(take_name(c, "a tensor name", PL_GGUF_MAX_NAME, arena, &info->name));
     uint64_t offset;
-    int64_t row;
+    int64_t row, rows;
     pl_status code = scan_shape(c, info);
     if (code == PL_OK) code = scan_type(c, info);
     if (code == PL_OK) code = take_number(c, 8, &offset);
@@ -270,10 +271,11 @@ static pl_status scan_info(cursor *c, pl_arena *arena, const pl_gguf *g, pl_gguf
                        (long long)*end);
     info->at = *end;
     if (!pl_mul_ok(info->cols / info->dtype->block, info->dtype->bytes, &row) ||
-        !pl_mul_ok(info->rows, row, &info->bytes) || !pl_add_ok(*end, info->bytes, end) ||
-        !pl_align_ok(*end, g->alignment, end))
-        return pl_fail(PL_E_INPUT, "tensor '%s': [%lld, %lld] of %s are too many bytes", info->name,
-                       (long long)info->rows, (long long)info->cols, info->dtype->name);
+        !pl_mul_ok(info->planes, info->rows, &rows) || !pl_mul_ok(rows, row, &info->bytes) ||
+        !pl_add_ok(*end, info->bytes, end) || !pl_align_ok(*end, g->alignment, end))
+        return pl_fail(PL_E_INPUT, "tensor '%s': %lld of [%lld, %lld] %s are too many bytes",
+                       info->name, (long long)info->planes, (long long)info->rows,
+                       (long long)info->cols, info->dtype->name);
     return PL_OK;
 }
 

@@ -3,19 +3,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/pre.h"
 #include "formats/gguf.h"
 
 /* Texts of control tokens that llama.cpp takes as an end of generation in any vocabulary. */
 static const char *const ends[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>",
     "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>",
-    "<｜end▁of▁sentence｜>",
-};
-
-/* Pre-tokenizers whose vocabularies get a token in front unless the file says otherwise. */
-static const char *const pre_with_bos[] = {
-    "llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
-    "jina-v5-nano", "tekken", "chameleon",
+    "<｜end▁of▁sentence｜>", "<|return|>", "<|call|>",
 };
 
 static const pl_text nothing = { "", 0 };
@@ -160,14 +155,22 @@ static void add_eog(pl_vocab *v, int32_t id)
     v->eog[v->eogs++] = id;
 }
 
+static int32_t find(const pl_token_map *map, const char *text)
+{
+    return pl_token_map_find(map, (pl_text){ text, (uint32_t)strlen(text) }, nothing);
+}
+
 static pl_status read_special(const pl_gguf *g, const pl_token_map *map, pl_vocab *v)
 {
-    bool spm = v->kind == PL_VOCAB_SPM;
+    bool spm = v->kind == PL_VOCAB_SPM, wpm = v->kind == PL_VOCAB_WPM;
     static const char *const more[] = { PL_GGUF_TOK_EOT, PL_GGUF_TOK_EOM };
-    PL_TRY(read_id(g, PL_GGUF_TOK_BOS, v, spm ? 1 : -1, &v->bos));
-    PL_TRY(read_id(g, PL_GGUF_TOK_EOS, v, spm ? 2 : -1, &v->eos));
-    PL_TRY(read_id(g, PL_GGUF_TOK_UNK, v, spm ? 0 : -1, &v->unk));
-    PL_TRY(read_id(g, PL_GGUF_TOK_PAD, v, -1, &v->pad));
+    PL_TRY(read_id(g, PL_GGUF_TOK_BOS, v, spm ? 1 : wpm ? 101 : -1, &v->bos));
+    PL_TRY(read_id(g, PL_GGUF_TOK_SEP, v, wpm ? 102 : -1, &v->sep));
+    PL_TRY(read_id(g, PL_GGUF_TOK_EOS, v, spm ? 2 : wpm ? v->sep : -1, &v->eos));
+    PL_TRY(read_id(g, PL_GGUF_TOK_UNK, v, spm ? 0 : wpm ? 100 : -1, &v->unk));
+    PL_TRY(read_id(g, PL_GGUF_TOK_PAD, v, wpm ? 0 : -1, &v->pad));
+    PL_TRY(read_id(g, PL_GGUF_TOK_MASK, v, wpm ? 103 : -1, &v->mask));
+    if (wpm) return PL_OK;              /* encoders end nothing */
     add_eog(v, v->eos);
     for (int i = 0; i < PL_COUNT(more); i++) {
         int32_t id;
@@ -176,54 +179,87 @@ static pl_status read_special(const pl_gguf *g, const pl_token_map *map, pl_voca
         if (kv) kv->used = false;       /* the vocabulary has no place for which is which */
         add_eog(v, id);
     }
-    for (int i = 0; i < PL_COUNT(ends); i++) {
-        pl_text text = { ends[i], (uint32_t)strlen(ends[i]) };
-        add_eog(v, pl_token_map_find(map, text, nothing));
-    }
+    /* Where a call and a return end a turn, <|end|> only ends a message. */
+    bool messages = find(map, "<|return|>") >= 0 && find(map, "<|call|>") >= 0;
+    for (int i = 0; i < PL_COUNT(ends); i++)
+        if (!messages || strcmp(ends[i], "<|end|>")) add_eog(v, find(map, ends[i]));
     return PL_OK;
 }
 
 static pl_status read_flags(const pl_gguf *g, pl_vocab *v)
 {
-    v->add_bos = v->add_space_prefix = v->kind == PL_VOCAB_SPM;
-    for (int i = 0; i < PL_COUNT(pre_with_bos) && v->kind == PL_VOCAB_BPE; i++)
-        if (!strcmp(v->pre, pre_with_bos[i])) v->add_bos = true;
+    const pl_pre *pre = v->kind == PL_VOCAB_BPE ? pl_pre_find(v->pre) : NULL;
+    bool separates = false;             /* known to every reader: a separator ends a text that has no other end */
+    v->add_space_prefix = v->kind == PL_VOCAB_SPM;
+    v->add_bos = v->kind != PL_VOCAB_BPE || (pre && (pre->flags & PL_PRE_ADD_BOS));
+    v->add_eos = v->kind == PL_VOCAB_WPM;
+    v->whole_words = pre && (pre->flags & PL_PRE_WHOLE_WORDS);
+    v->nfc = pre && (pre->flags & PL_PRE_NFC);
+    v->lowercase = true;
     PL_TRY(pl_gguf_bool(g, PL_GGUF_TOK_ADD_BOS, &v->add_bos));
     PL_TRY(pl_gguf_bool(g, PL_GGUF_TOK_ADD_EOS, &v->add_eos));
-    return pl_gguf_bool(g, PL_GGUF_TOK_PREFIX, &v->add_space_prefix);
+    if (v->kind != PL_VOCAB_WPM) return pl_gguf_bool(g, PL_GGUF_TOK_PREFIX, &v->add_space_prefix);
+    PL_TRY(pl_gguf_bool(g, PL_GGUF_TOK_ADD_SEP, &separates));
+    PL_TRY(pl_gguf_bool(g, PL_GGUF_TOK_LOWERCASE, &v->lowercase));
+    v->strip_accents = v->lowercase;
+    return pl_gguf_bool(g, PL_GGUF_TOK_ACCENTS, &v->strip_accents);
 }
 
-static pl_status read_all(const pl_gguf *g, pl_arena *arena, pl_arena *scratch, pl_vocab *v)
+/* Phi-3's control tokens take the white space behind them; readers know it by the model's name. */
+static pl_status read_strip(const pl_gguf *g, const pl_token_map *map, pl_arena *arena, pl_arena *scratch, pl_vocab *v)
+{
+    static const char *const plain[] = { "<unk>", "<s>", "<|endoftext|>" };
+    const char *name = "";
+    pl_gguf_kv *kv = pl_gguf_find(g, PL_GGUF_KEY_NAME);
+    if (!kv || kv->type != PL_META_STRING) return PL_OK;
+    PL_TRY(pl_gguf_string(g, PL_GGUF_KEY_NAME, false, scratch, &name));
+    if (v->kind != PL_VOCAB_SPM || (!strcasestr(name, "phi-3") && !strcasestr(name, "phi3"))) return PL_OK;
+    v->strip = PL_ZNEW(arena, uint8_t, v->count);
+    if (!v->strip) return PL_E_MEMORY;
+    for (int32_t id = 0; id < v->count; id++)
+        if (v->type[id] == PL_TOKEN_CONTROL || v->type[id] == PL_TOKEN_USER) v->strip[id] = PL_TOKEN_RSTRIP;
+    for (int i = 0; i < PL_COUNT(plain); i++) {
+        int32_t id = find(map, plain[i]);
+        if (id >= 0) v->strip[id] = 0;
+    }
+    return PL_OK;
+}
+
+static pl_status read_all(const pl_gguf *g, const char *pre, pl_arena *arena, pl_arena *scratch, pl_vocab *v)
 {
     pl_token_map map;
     PL_TRY(read_tokens(g, arena, v));
     PL_TRY(pl_token_map_create(v, g->path, scratch, &map));
     PL_TRY(read_types(g, arena, v));
     if (v->kind == PL_VOCAB_SPM) PL_TRY(read_scores(g, arena, v));
-    else PL_TRY(read_merges(g, &map, arena, scratch, v));
+    if (v->kind == PL_VOCAB_BPE) PL_TRY(read_merges(g, &map, arena, scratch, v));
     v->pre = "default";
     PL_TRY(pl_gguf_string(g, PL_GGUF_TOK_PRE, false, arena, &v->pre));
+    if (pre && v->kind == PL_VOCAB_BPE) v->pre = pl_arena_text(arena, pre, strlen(pre));
+    if (!v->pre) return PL_E_MEMORY;
     PL_TRY(read_special(g, &map, v));
     PL_TRY(read_flags(g, v));
+    PL_TRY(read_strip(g, &map, arena, scratch, v));
     return pl_gguf_string(g, PL_GGUF_TOK_CHAT, false, arena, &v->chat_template);
 }
 
-pl_status pl_gguf_vocab(const pl_gguf *g, pl_arena *arena, pl_vocab **out)
+pl_status pl_gguf_vocab(const pl_gguf *g, const char *pre, pl_arena *arena, pl_vocab **out)
 {
     const char *model = NULL;
     *out = NULL;
     PL_TRY(pl_gguf_string(g, PL_GGUF_TOK_MODEL, false, arena, &model));
-    if (!model) return PL_OK;
+    if (!model || !strcmp(model, "none") || !strcmp(model, "no_vocab")) return PL_OK;
     pl_vocab *v = PL_ZNEW(arena, pl_vocab, 1);
     if (!v) return PL_E_MEMORY;
     if (!strcmp(model, "gpt2")) v->kind = PL_VOCAB_BPE;
     else if (!strcmp(model, "llama")) v->kind = PL_VOCAB_SPM;
+    else if (!strcmp(model, "bert")) v->kind = PL_VOCAB_WPM;
     else
-        return pl_fail(PL_E_INPUT, "%s: the tokenizer model '%.40s' is not supported (gpt2, llama)",
+        return pl_fail(PL_E_INPUT, "%s: the tokenizer model '%.40s' is not supported (gpt2, llama, bert)",
                        g->path, model);
     pl_arena *scratch;
     PL_TRY(pl_arena_create(&scratch));
-    pl_status code = read_all(g, arena, scratch, v);
+    pl_status code = read_all(g, pre, arena, scratch, v);
     pl_arena_destroy(scratch);
     if (code == PL_OK) *out = v;
     return code;

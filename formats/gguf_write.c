@@ -1,129 +1,28 @@
 /* gguf_write.c: GGUF files as a sink. One function emits the header; without a file it only counts,
  * so that the size told beforehand and the bytes written cannot differ. */
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/half.h"
-#include "core/log.h"
 #include "core/sink.h"
+#include "formats/gguf_emit.h"
 #include "formats/gguf_keys.h"
+#include "formats/gguf_layout.h"
 #include "formats/registry.h"
 
-typedef struct part_place { int64_t at, bytes; } part_place;
+typedef struct part_place { int shard; int64_t at, bytes; } part_place;
 
 typedef struct gguf_state {
-    pl_outfile *file;
-    part_place *part;           /* [parts] by the plan's ids, from the start of the file */
+    pl_outfile **file;          /* [files] */
+    int files;
+    part_place *part;           /* [parts] by the plan's ids; at: from the start of the file */
     int parts;
 } gguf_state;
 
-/* What will be where. */
-typedef struct layout {
-    const pl_plan *plan;
-    const pl_model *model;
-    const char *freqs;          /* name of the rotary factors that the sink adds, or NULL */
-    int keys;
-    int64_t data;               /* where tensor data begins */
-    int64_t end;                /* size of the file */
-} layout;
-
-/* ---- emitting ---- */
-
-enum { BUFFER = 1 << 16, MAX_OWN_KEYS = 64 };
-
-typedef struct emitter {
-    pl_outfile *file;           /* NULL: count only */
-    pl_status status;           /* the first failure; later calls do nothing */
-    int64_t at;                 /* bytes emitted */
-    int keys, own;
-    const char *own_key[MAX_OWN_KEYS];
-    size_t held;
-    uint8_t buffer[BUFFER];     /* the last `held` bytes before `at` */
-} emitter;
-
-static void flush(emitter *e)
-{
-    if (e->status == PL_OK && e->file && e->held)
-        e->status = pl_outfile_write(e->file, e->at - (int64_t)e->held, e->buffer, e->held);
-    e->held = 0;
-}
-
-static void put_bytes(emitter *e, const void *data, size_t len)
-{
-    if (!e->file) {
-        e->at += (int64_t)len;
-        return;
-    }
-    for (const uint8_t *from = data; len;) {
-        size_t n = BUFFER - e->held < len ? BUFFER - e->held : len;
-        memcpy(e->buffer + e->held, from, n);
-        e->held += n;
-        e->at += (int64_t)n;
-        from += n;
-        len -= n;
-        if (e->held == BUFFER) flush(e);
-    }
-}
-
-static void put_number(emitter *e, uint64_t value, int bytes)
-{
-    uint8_t raw[8];
-    for (int i = 0; i < bytes; i++) raw[i] = (uint8_t)(value >> 8 * i);
-    put_bytes(e, raw, (size_t)bytes);
-}
-
-static void put_text(emitter *e, const char *s, size_t len)
-{
-    put_number(e, len, 8);
-    put_bytes(e, s, len);
-}
-
-static void put_zeros(emitter *e, int64_t count)
+static void put_zeros(pl_emitter *e, int64_t count)
 {
     static const uint8_t zeros[64];
-    for (; count > 0; count -= 64) put_bytes(e, zeros, (size_t)pl_min64(count, 64));
-}
-
-/* Starts a key that the sink makes itself; one like it in the model's metadata gives way. */
-static void own_key(emitter *e, const char *key, int type)
-{
-    if (e->own == MAX_OWN_KEYS) e->status = pl_fail(PL_E_WISH, "too many GGUF keys");
-    else e->own_key[e->own++] = key;
-    e->keys++;
-    put_text(e, key, strlen(key));
-    put_number(e, (uint64_t)type, 4);
-}
-
-static void key_text(emitter *e, const char *key, const char *value)
-{
-    if (!value) return;
-    own_key(e, key, PL_META_STRING);
-    put_text(e, value, strlen(value));
-}
-
-static void key_u32(emitter *e, const char *key, int64_t value)
-{
-    own_key(e, key, PL_META_U32);
-    put_number(e, (uint64_t)value, 4);
-}
-
-static void key_f32(emitter *e, const char *key, float value)
-{
-    own_key(e, key, PL_META_F32);
-    put_number(e, pl_f32_bits(value), 4);
-}
-
-static void key_bool(emitter *e, const char *key, bool value)
-{
-    own_key(e, key, PL_META_BOOL);
-    put_number(e, value, 1);
-}
-
-static void key_array(emitter *e, const char *key, int element, int64_t count)
-{
-    own_key(e, key, PL_META_ARRAY);
-    put_number(e, (uint64_t)element, 4);
-    put_number(e, (uint64_t)count, 8);
+    for (; count > 0; count -= 64) pl_emit_bytes(e, zeros, (size_t)pl_min64(count, 64));
 }
 
 /* ---- keys ---- */
@@ -141,260 +40,157 @@ static int file_type(const pl_type *type)
     return PL_GGUF_FTYPE_OTHER;
 }
 
-static void emit_general(emitter *e, const layout *l)
+static void emit_general(pl_emitter *e, const pl_gguf_layout *l)
 {
-    key_text(e, PL_GGUF_KEY_ARCH, l->model->arch);
-    key_text(e, PL_GGUF_KEY_TYPE, "model");
-    key_text(e, PL_GGUF_KEY_NAME, l->model->name);
-    key_u32(e, PL_GGUF_KEY_FTYPE, file_type(&l->plan->type));
-    key_u32(e, PL_GGUF_KEY_QUANT, PL_GGUF_QUANT_VERSION);
+    pl_emit_key_text(e, PL_GGUF_KEY_ARCH, l->model->arch);
+    pl_emit_key_text(e, PL_GGUF_KEY_TYPE, "model");
+    pl_emit_key_text(e, PL_GGUF_KEY_NAME, l->model->name);
+    pl_emit_key_u32(e, PL_GGUF_KEY_FTYPE, file_type(&l->plan->type));
+    pl_emit_key_u32(e, PL_GGUF_KEY_QUANT, PL_GGUF_QUANT_VERSION);
 }
 
-/* The architecture's keys. own_key keeps pointers, so their names lie in the arena. */
-static void emit_hparams(emitter *e, const layout *l, pl_arena *arena)
+/* The architecture's keys. pl_emit_key keeps pointers, so their names lie in the arena. */
+static void emit_hparams(pl_emitter *e, const pl_gguf_layout *l, pl_arena *arena)
 {
-    pl_gguf_key keys[PL_GGUF_MAX_KEYS];
-    int count = pl_gguf_keys_list(pl_arch_find(l->model->arch), &l->model->hp, keys);
-    for (int i = 0; i < count; i++) {
-        const pl_gguf_key *key = &keys[i];
-        const char *name = pl_arena_format(arena, "%s.%s", l->model->arch, key->name);
+    pl_gguf_keys keys;
+    pl_status code = pl_gguf_keys_list(pl_arch_find(l->model->arch), &l->model->hp, &keys);
+    if (code != PL_OK && e->status == PL_OK) e->status = code;
+    if (!l->model->vocab) pl_gguf_keys_add_vocab(&keys, l->model->hp.vocab);
+    if (e->file) pl_gguf_keys_warn(pl_arch_find(l->model->arch), &keys);
+    for (int i = 0; i < keys.count && e->status == PL_OK; i++) {
+        const pl_gguf_key *key = &keys.key[i];
+        const char *name = key->name;
+        if (!key->whole) name = pl_arena_format(arena, "%s.%s", l->model->arch, key->name);
         if (!name) {
             e->status = PL_E_MEMORY;
             return;
         }
-        if (key->type == PL_META_STRING) key_text(e, name, key->text);
-        else if (key->type == PL_META_F32) key_f32(e, name, (float)key->number);
-        else if (key->type == PL_META_BOOL) key_bool(e, name, key->number != 0);
-        else key_u32(e, name, (int64_t)key->number);
+        if (key->type == PL_META_STRING) pl_emit_key_text(e, name, key->text);
+        else if (key->type == PL_META_F32) pl_emit_key_f32(e, name, (float)key->number);
+        else if (key->type == PL_META_BOOL) pl_emit_key_bool(e, name, key->number != 0);
+        else if (key->type == PL_META_U32) pl_emit_key_u32(e, name, (int64_t)key->number);
+        else {
+            pl_emit_key_array(e, name, PL_META_BOOL, keys.layers);
+            pl_emit_bytes(e, keys.windows, (size_t)keys.layers);
+        }
     }
 }
 
-/* "left right". A space inside a piece could not be told from the one between them; byte-level
- * pieces have none. */
-static void emit_merges(emitter *e, const pl_vocab *v)
-{
-    key_array(e, PL_GGUF_TOK_MERGES, PL_META_STRING, v->merges);
-    for (int32_t i = 0; i < v->merges && e->status == PL_OK; i++) {
-        const pl_text *left = &v->token[v->merge[i].left], *right = &v->token[v->merge[i].right];
-        if (memchr(left->s, ' ', left->len) || memchr(right->s, ' ', right->len))
-            e->status = pl_fail(PL_E_WISH, "merge %d has a piece with a space in it, which GGUF "
-                                "cannot hold", i);
-        put_number(e, (uint64_t)left->len + 1 + right->len, 8);
-        put_bytes(e, left->s, left->len);
-        put_bytes(e, " ", 1);
-        put_bytes(e, right->s, right->len);
-    }
-}
-
-static bool has_meta(const pl_model *model, const char *key)
-{
-    for (int i = 0; i < model->metas; i++)
-        if (!strcmp(model->meta[i].key, key)) return true;
-    return false;
-}
-
-/* Ids that end a text. Runtimes know eos, and many tokens by their text; for others there are two
- * keys. */
-static void emit_ends(emitter *e, const layout *l)
-{
-    static const char *const keys[] = { PL_GGUF_TOK_EOT, PL_GGUF_TOK_EOM };
-    const pl_vocab *v = l->model->vocab;
-    if (has_meta(l->model, keys[0]) || has_meta(l->model, keys[1])) return;
-    int used = 0;
-    for (int i = 0; i < v->eogs; i++) {
-        if (v->eog[i] == v->eos || pl_gguf_ends_by_text(&v->token[v->eog[i]])) continue;
-        if (used < PL_COUNT(keys)) key_u32(e, keys[used++], v->eog[i]);
-        else if (e->file)
-            pl_log(PL_LOG_WARN, "token %d ends a text too, but GGUF has no key left to say so",
-                   v->eog[i]);
-    }
-}
-
-static void emit_vocab(emitter *e, const layout *l)
-{
-    const pl_vocab *v = l->model->vocab;
-    bool bpe = v->kind == PL_VOCAB_BPE;
-    const struct { const char *key; int32_t id; } ids[] = {
-        { PL_GGUF_TOK_BOS, v->bos }, { PL_GGUF_TOK_EOS, v->eos },
-        { PL_GGUF_TOK_UNK, v->unk }, { PL_GGUF_TOK_PAD, v->pad },
-    };
-    key_text(e, PL_GGUF_TOK_MODEL, bpe ? "gpt2" : "llama");
-    key_text(e, PL_GGUF_TOK_PRE, v->pre);
-    key_array(e, PL_GGUF_TOK_TOKENS, PL_META_STRING, v->count);
-    for (int32_t i = 0; i < v->count; i++) put_text(e, v->token[i].s, v->token[i].len);
-    if (v->score) {
-        key_array(e, PL_GGUF_TOK_SCORES, PL_META_F32, v->count);
-        for (int32_t i = 0; i < v->count; i++) put_number(e, pl_f32_bits(v->score[i]), 4);
-    }
-    key_array(e, PL_GGUF_TOK_TYPES, PL_META_I32, v->count);
-    for (int32_t i = 0; i < v->count; i++) put_number(e, v->type[i], 4);
-    if (bpe) emit_merges(e, v);
-    for (int i = 0; i < PL_COUNT(ids); i++)
-        if (ids[i].id >= 0) key_u32(e, ids[i].key, ids[i].id);
-    emit_ends(e, l);
-    key_bool(e, PL_GGUF_TOK_ADD_BOS, v->add_bos);
-    key_bool(e, PL_GGUF_TOK_ADD_EOS, v->add_eos);
-    key_bool(e, PL_GGUF_TOK_PREFIX, v->add_space_prefix);
-    key_text(e, PL_GGUF_TOK_CHAT, v->chat_template);
-}
-
-static void emit_meta(emitter *e, const pl_meta *m)
+static void emit_meta(pl_emitter *e, const pl_meta *m)
 {
     for (int i = 0; i < e->own; i++)
         if (!strcmp(e->own_key[i], m->key)) return;
     e->keys++;
-    put_text(e, m->key, strlen(m->key));
-    put_number(e, m->type, 4);
+    pl_emit_text(e, m->key, strlen(m->key));
+    pl_emit_number(e, m->type, 4);
     if (m->type == PL_META_STRING) {
-        put_text(e, m->value.text.s, m->value.text.len);
+        pl_emit_text(e, m->value.text.s, m->value.text.len);
     } else if (m->type != PL_META_ARRAY) {
         uint64_t bits = m->value.u;
         if (m->type == PL_META_F32) bits = pl_f32_bits((float)m->value.f);
-        put_number(e, bits, pl_gguf_scalar_bytes(m->type));
+        pl_emit_number(e, bits, pl_gguf_scalar_bytes(m->type));
     } else {
-        put_number(e, m->element, 4);
-        put_number(e, (uint64_t)m->count, 8);
+        pl_emit_number(e, m->element, 4);
+        pl_emit_number(e, (uint64_t)m->count, 8);
         if (m->element != PL_META_STRING) {
             size_t bytes = (size_t)pl_gguf_scalar_bytes(m->element);
-            put_bytes(e, m->value.array, (size_t)m->count * bytes);
+            pl_emit_bytes(e, m->value.array, (size_t)m->count * bytes);
             return;
         }
         const pl_text *text = m->value.array;
-        for (int64_t i = 0; i < m->count; i++) put_text(e, text[i].s, text[i].len);
+        for (int64_t i = 0; i < m->count; i++) pl_emit_text(e, text[i].s, text[i].len);
     }
 }
 
-/* ---- tensors ---- */
-
-/* Of sizes whose sum is known to be one. */
-static int64_t padded(int64_t bytes)
+/* What tells the files of a set apart; one file alone needs none of it. */
+static void emit_split(pl_emitter *e, const pl_gguf_layout *l, int shard)
 {
-    return (bytes + PL_GGUF_ALIGNMENT - 1) / PL_GGUF_ALIGNMENT * PL_GGUF_ALIGNMENT;
+    if (l->shards == 1) return;
+    pl_emit_key(e, PL_GGUF_KEY_SPLIT_NO, PL_META_U16);
+    pl_emit_number(e, (uint64_t)shard, 2);
+    pl_emit_key(e, PL_GGUF_KEY_SPLIT_COUNT, PL_META_U16);
+    pl_emit_number(e, (uint64_t)l->shards, 2);
+    pl_emit_key(e, PL_GGUF_KEY_SPLIT_TENSORS, PL_META_I32);
+    pl_emit_number(e, (uint64_t)l->tensors, 4);
 }
 
-static void emit_info(emitter *e, const char *name, int64_t rows, int64_t cols,
-                      const pl_dtype *dtype, int64_t offset)
+/* The first file has all that is told of the model. */
+static void emit_keys(pl_emitter *e, const pl_gguf_layout *l, int shard, pl_arena *arena)
 {
-    put_text(e, name, strlen(name));
-    put_number(e, cols == 1 ? 1 : 2, 4);
-    if (cols != 1) put_number(e, (uint64_t)cols, 8);
-    put_number(e, (uint64_t)rows, 8);
-    put_number(e, (uint64_t)dtype->gguf_id, 4);
-    put_number(e, (uint64_t)offset, 8);
-}
-
-static void too_large(emitter *e)
-{
-    e->status = pl_fail(PL_E_WISH, "the output would be larger than any file");
-}
-
-/* Emits the infos; *end: bytes of all data, padding included. */
-static void emit_infos(emitter *e, const layout *l, int64_t *end)
-{
-    *end = 0;
-    for (int i = 0; i < l->plan->steps; i++) {
-        const pl_step *step = &l->plan->step[i];
-        emit_info(e, step->name, step->out.rows, step->out.cols, step->out.type.element, *end);
-        if (!pl_add_ok(*end, step->out.part[0].bytes, end) ||
-            !pl_align_ok(*end, PL_GGUF_ALIGNMENT, end)) {
-            too_large(e);
-            return;
-        }
+    if (shard == 0) {
+        emit_general(e, l);
+        emit_hparams(e, l, arena);
+        if (l->model->vocab) pl_emit_vocab(e, l->model);
+        for (int i = 0; i < l->model->metas; i++) emit_meta(e, &l->model->meta[i]);
     }
-    if (!l->freqs) return;
-    int64_t count = l->model->hp.head_dim / 2;
-    emit_info(e, l->freqs, count, 1, &pl_dtypes[PL_F32], *end);
-    if (!pl_add_ok(*end, padded(4 * count), end)) too_large(e);
+    emit_split(e, l, shard);
 }
 
-/* Header, keys, infos, padding. Fills keys, data and end of the layout; keys must be right already
- * when it is not only counted. */
-static pl_status emit_header(layout *l, pl_outfile *file)
+/* ---- headers ---- */
+
+static void emit_info(pl_emitter *e, const pl_gguf_tensor *t)
 {
-    int64_t data = 0;
+    int dims = pl_gguf_dims(t);
+    pl_emit_text(e, t->name, strlen(t->name));
+    pl_emit_number(e, (uint64_t)dims, 4);
+    if (dims > 1) pl_emit_number(e, (uint64_t)t->cols, 8);
+    pl_emit_number(e, (uint64_t)t->rows, 8);
+    if (dims > 2) pl_emit_number(e, (uint64_t)t->experts, 8);
+    pl_emit_number(e, (uint64_t)t->dtype->gguf_id, 4);
+    pl_emit_number(e, (uint64_t)t->at, 8);
+}
+
+/* Emits the keys and infos of one file. Without `file` they are only counted, which fills keys and
+ * header of the shard; with it these must be right already. */
+static pl_status emit_header(const pl_gguf_layout *l, int index, pl_outfile *file)
+{
+    pl_gguf_shard *shard = &l->shard[index];
     pl_arena *arena;
     PL_TRY(pl_arena_create(&arena));
-    emitter *e = pl_alloc(1, sizeof *e);
+    pl_emitter *e = pl_alloc(1, sizeof *e);
     if (!e) {
         pl_arena_destroy(arena);
         return PL_E_MEMORY;
     }
     e->file = file;
-    put_bytes(e, "GGUF", 4);
-    put_number(e, PL_GGUF_VERSION, 4);
-    put_number(e, (uint64_t)l->plan->steps + (l->freqs ? 1 : 0), 8);
-    put_number(e, (uint64_t)l->keys, 8);
-    emit_general(e, l);
-    emit_hparams(e, l, arena);
-    if (l->model->vocab) emit_vocab(e, l);
-    for (int i = 0; i < l->model->metas; i++) emit_meta(e, &l->model->meta[i]);
-    if (e->status == PL_OK) emit_infos(e, l, &l->end);
-    if (e->status == PL_OK && (!pl_align_ok(e->at, PL_GGUF_ALIGNMENT, &data) ||
-                               !pl_add_ok(l->end, data, &l->end)))
-        too_large(e);
-    if (e->status == PL_OK) {
-        put_zeros(e, data - e->at);
-        l->keys = e->keys;
-        l->data = data;
-    }
-    flush(e);
+    pl_emit_bytes(e, "GGUF", 4);
+    pl_emit_number(e, PL_GGUF_VERSION, 4);
+    pl_emit_number(e, (uint64_t)shard->tensors, 8);
+    pl_emit_number(e, (uint64_t)shard->keys, 8);
+    emit_keys(e, l, index, arena);
+    for (int i = 0; i < shard->tensors; i++) emit_info(e, &l->tensor[shard->first + i]);
+    shard->keys = e->keys;
+    shard->header = e->at;
+    put_zeros(e, pl_gguf_data_at(shard) - e->at);
+    pl_emit_flush(e);
     pl_status code = e->status;
     pl_free(e);
     pl_arena_destroy(arena);
     return code;
 }
 
-/* The factors of Llama 3 by which rotary frequencies are divided: 1 for short waves, all of it for
- * long ones, a ramp between. */
-static float rope_divisor(const pl_hparams *hp, int k)
-{
-    double context = hp->rope_context, low = (double)hp->rope_low, high = (double)hp->rope_high;
-    double factor = (double)hp->rope_factor;
-    double wave = 2 * M_PI * pow((double)hp->rope_base, 2.0 * k / hp->head_dim);
-    if (wave < context / high) return 1;
-    if (wave > context / low) return (float)factor;
-    double ramp = (context / wave - low) / (high - low);
-    return (float)(1 / ((1 - ramp) / factor + ramp));
-}
+static int64_t file_bytes(const pl_gguf_shard *s) { return pl_gguf_data_at(s) + s->data; }
 
-static pl_status write_freqs(const layout *l, pl_outfile *file)
+/* The layout of a plan, in as many files as the sink was told; *bytes: of all. */
+static pl_status lay_out(pl_sink *s, const pl_plan *plan, const pl_model *model, pl_arena *arena,
+                         pl_gguf_layout *l, int64_t *bytes)
 {
-    const pl_hparams *hp = &l->model->hp;
-    int count = hp->head_dim / 2;
-    int64_t bytes = padded((int64_t)count * 4);
-    uint8_t *raw = pl_alloc(bytes, 1);
-    if (!raw) return PL_E_MEMORY;
-    for (int k = 0; k < count; k++) {
-        uint32_t bits = pl_f32_bits(rope_divisor(hp, k));
-        for (int i = 0; i < 4; i++) raw[4 * k + i] = (uint8_t)(bits >> 8 * i);
+    PL_TRY(pl_gguf_lay_out(plan, model, arena, l));
+    PL_TRY(emit_header(l, 0, NULL));
+    if (s->max_shard > 0 && file_bytes(&l->shard[0]) > s->max_shard) {
+        /* What the headers take before tensors come in. */
+        pl_gguf_shard empty[2] = { { 0 } };
+        pl_gguf_layout bare = *l;
+        bare.shard = empty;
+        bare.shards = 2;
+        for (int i = 0; i < 2; i++) PL_TRY(emit_header(&bare, i, NULL));
+        PL_TRY(pl_gguf_cut(l, s->max_shard, empty[0].header, empty[1].header, arena));
+        for (int i = 0; i < l->shards; i++) PL_TRY(emit_header(l, i, NULL));
     }
-    pl_status code = pl_outfile_write(file, l->end - bytes, raw, (size_t)bytes);
-    pl_free(raw);
-    return code;
-}
-
-/* The layout of a plan, from a pass that only counts. Memory of the name from arena. */
-static pl_status lay_out(const pl_plan *plan, const pl_model *model, pl_arena *arena, layout *l)
-{
-    *l = (layout){ .plan = plan, .model = model };
-    pl_id freqs = pl_id_make(PL_ROPE_FREQS, -1, -1);
-    bool there = false;
-    for (int i = 0; i < plan->steps; i++) {
-        const pl_step *step = &plan->step[i];
-        const pl_dtype *dtype = step->out.type.element;
-        there |= pl_id_equal(step->id, freqs);
-        if (step->out.type.scheme != &pl_scheme_plain || step->out.nparts != 1 ||
-            dtype->gguf_id < 0 || step->out.part[0].id < 0 || step->out.part[0].id >= plan->parts)
-            return pl_fail(PL_E_WISH, "GGUF cannot hold '%s' as it was planned", step->name);
-    }
-    if (model->hp.rope_scaling == PL_ROPE_LLAMA3 && !there) {
-        const pl_arch *arch = pl_arch_find(model->arch);
-        if (arch) l->freqs = pl_arch_name(arch, PL_NAMES_GGUF, freqs, arena);
-        if (!l->freqs)
-            return pl_fail(PL_E_WISH, "GGUF has no place for the rotary factors of a %s model",
-                           model->arch);
-    }
-    return emit_header(l, NULL);
+    s->files = l->shards;
+    *bytes = 0;
+    for (int i = 0; i < l->shards; i++) *bytes += file_bytes(&l->shard[i]);
+    return PL_OK;
 }
 
 /* ---- the sink ---- */
@@ -403,7 +199,7 @@ static pl_status gguf_resolve(pl_sink *s, const pl_model *model, const pl_tensor
                               pl_packed *out, const char **name, pl_arena *arena)
 {
     const pl_arch *arch = pl_arch_find(model->arch);
-    const pl_arch_tensor *row = arch ? pl_arch_row(arch, t->id.role) : NULL;
+    const pl_arch_tensor *row = arch ? pl_arch_row_of(arch, t->id) : NULL;
     *name = row ? pl_arch_name(arch, PL_NAMES_GGUF, t->id, arena) : NULL;
     if (!*name)
         return pl_fail(PL_E_WISH, "GGUF has no name for the tensor '%s' of a %s model", t->name,
@@ -423,30 +219,57 @@ static pl_status gguf_resolve(pl_sink *s, const pl_model *model, const pl_tensor
 
 static pl_status gguf_size(pl_sink *s, const pl_plan *plan, const pl_model *model, int64_t *bytes)
 {
-    layout l;
+    pl_gguf_layout l;
     pl_arena *arena;
     PL_TRY(pl_arena_create(&arena));
-    pl_status code = lay_out(plan, model, arena, &l);
-    if (code == PL_OK) *bytes = l.end;
+    pl_status code = lay_out(s, plan, model, arena, &l, bytes);
     pl_arena_destroy(arena);
     return code;
 }
 
-/* Places of the parts; the zeros behind each are written here, so that no gap is left to chance. */
-static pl_status place_parts(gguf_state *state, const layout *l)
+/* "out.gguf" becomes "out-00001-of-00003.gguf". A path of this form gives its prefix only: how many
+ * files there are is not the user's to say. */
+static pl_status gguf_file_name(const pl_sink *s, const char *path, int i, char out[PATH_MAX])
+{
+    size_t prefix, len = strlen(path);
+    int no, count, n;
+    bool numbered = s->max_shard > 0 && pl_gguf_shard_parse(path, &prefix, &no, &count);
+    if (!numbered) prefix = len > 5 && !strcmp(path + len - 5, ".gguf") ? len - 5 : len;
+    if (s->files > 1) return pl_gguf_shard_name(path, prefix, i + 1, s->files, out);
+    if (numbered) n = snprintf(out, PATH_MAX, "%.*s.gguf", (int)pl_min64((int64_t)prefix, PATH_MAX), path);
+    else n = snprintf(out, PATH_MAX, "%s", path);
+    if (n < PATH_MAX) return PL_OK;
+    return pl_fail(PL_E_WISH, "the output's path is longer than %d bytes", PATH_MAX - 1);
+}
+
+/* Places of the parts in one file; the zeros behind each tensor are written here, so that no gap is
+ * left to chance. */
+static pl_status place_parts(gguf_state *state, const pl_gguf_layout *l, int index)
 {
     static const uint8_t zeros[PL_GGUF_ALIGNMENT];
-    const pl_plan *plan = l->plan;
-    state->parts = plan->parts;
-    state->part = pl_alloc(plan->parts, sizeof *state->part);
-    if (!state->part) return PL_E_MEMORY;
-    int64_t at = l->data;
-    for (int i = 0; i < plan->steps; i++) {
-        const pl_part *part = &plan->step[i].out.part[0];
-        int64_t end = at + part->bytes, next = padded(end);
-        state->part[part->id] = (part_place){ at, part->bytes };
-        if (next > end) PL_TRY(pl_outfile_write(state->file, end, zeros, (size_t)(next - end)));
-        at = next;
+    const pl_gguf_shard *shard = &l->shard[index];
+    for (int i = 0; i < shard->tensors; i++) {
+        const pl_gguf_tensor *t = &l->tensor[shard->first + i];
+        int64_t at = pl_gguf_data_at(shard) + t->at, gap = pl_gguf_padded(t->bytes) - t->bytes;
+        for (int x = 0; x < t->experts; x++)
+            state->part[l->plan->step[t->first + x].out.part[0].id] =
+                (part_place){ index, at + x * t->step_bytes, t->step_bytes };
+        if (gap) PL_TRY(pl_outfile_write(state->file[index], at + t->bytes, zeros, (size_t)gap));
+    }
+    return PL_OK;
+}
+
+/* All files are opened before anything is written: what stands already is found out first. */
+static pl_status open_files(pl_sink *s, const char *path, const pl_gguf_layout *l, bool force)
+{
+    gguf_state *state = s->state;
+    char name[PATH_MAX];
+    state->file = pl_alloc(l->shards, sizeof *state->file);
+    if (!state->file) return PL_E_MEMORY;
+    for (; state->files < l->shards; state->files++) {
+        PL_TRY(gguf_file_name(s, path, state->files, name));
+        PL_TRY(pl_outfile_create(name, file_bytes(&l->shard[state->files]), force,
+                                 &state->file[state->files]));
     }
     return PL_OK;
 }
@@ -455,14 +278,21 @@ static pl_status gguf_begin(pl_sink *s, const char *path, const pl_plan *plan,
                             const pl_model *model, bool force)
 {
     gguf_state *state = s->state;
-    layout l;
+    pl_gguf_layout l;
+    int64_t bytes;
     pl_arena *arena;
     PL_TRY(pl_arena_create(&arena));
-    pl_status code = lay_out(plan, model, arena, &l);
-    if (code == PL_OK) code = pl_outfile_create(path, l.end, force, &state->file);
-    if (code == PL_OK) code = emit_header(&l, state->file);
-    if (code == PL_OK) code = place_parts(state, &l);
-    if (code == PL_OK && l.freqs) code = write_freqs(&l, state->file);
+    pl_status code = lay_out(s, plan, model, arena, &l, &bytes);
+    if (code == PL_OK) code = open_files(s, path, &l, force);
+    if (code == PL_OK) {
+        state->parts = plan->parts;
+        state->part = pl_alloc(plan->parts, sizeof *state->part);
+        if (!state->part) code = PL_E_MEMORY;
+    }
+    for (int i = 0; i < state->files && code == PL_OK; i++) {
+        code = emit_header(&l, i, state->file[i]);
+        if (code == PL_OK) code = place_parts(state, &l, i);
+    }
     pl_arena_destroy(arena);
     return code;
 }
@@ -476,21 +306,23 @@ static pl_status gguf_put(pl_sink *s, const pl_part *part, int64_t offset, const
         !pl_add_ok(offset, (int64_t)len, &end) || end > state->part[part->id].bytes)
         return pl_fail(PL_E_WISH, "bytes outside part %d: %zu at %lld", part->id, len,
                        (long long)offset);
-    return pl_outfile_write(state->file, state->part[part->id].at + offset, bytes, len);
+    const part_place *to = &state->part[part->id];
+    return pl_outfile_write(state->file[to->shard], to->at + offset, bytes, len);
 }
 
 static pl_status gguf_finish(pl_sink *s)
 {
     gguf_state *state = s->state;
-    pl_outfile *file = state->file;
-    state->file = NULL;
-    return pl_outfile_commit(file);
+    int files = state->files;
+    state->files = 0;
+    return pl_outfile_commit_all(state->file, files);
 }
 
 static void gguf_close(pl_sink *s)
 {
     gguf_state *state = s->state;
-    pl_outfile_abandon(state->file);
+    for (int i = 0; i < state->files; i++) pl_outfile_abandon(state->file[i]);
+    pl_free(state->file);
     pl_free(state->part);
 }
 
@@ -501,6 +333,7 @@ const pl_sink_ops pl_sink_gguf = {
     .state_size = sizeof(gguf_state),
     .resolve = gguf_resolve,
     .size = gguf_size,
+    .file_name = gguf_file_name,
     .begin = gguf_begin,
     .put = gguf_put,
     .finish = gguf_finish,

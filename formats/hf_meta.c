@@ -368,14 +368,19 @@ static pl_status add_origins(metas *m, const char *prefix, const strings *ids, i
     return PL_OK;
 }
 
-/* "135M": at least two digits. */
-static char *size_label(int64_t parameters, pl_arena *arena)
+/* "135M": at least two digits; "8x7B" with experts: what is there once, and one expert of each layer. */
+static char *size_label(const pl_model *model, pl_arena *arena)
 {
+    int64_t parameters = model->parameters;
+    char experts[16] = "";
+    for (int i = 0; i < model->tensors; i++)
+        if (model->tensor[i].id.expert > 0) parameters -= model->tensor[i].rows * model->tensor[i].cols;
+    if (model->hp.experts) snprintf(experts, sizeof experts, "%dx", (int)model->hp.experts);
     double n = (double)parameters, unit = n > 1e12 ? 1e12 : n > 1e9 ? 1e9 : n > 1e6 ? 1e6 : 1e3;
     char letter = unit == 1e12 ? 'T' : unit == 1e9 ? 'B' : unit == 1e6 ? 'M' : 'K';
     double rounded = rint(n / unit);
     int digits = rounded < 1 ? 2 : rounded < 10 ? 1 : 0;
-    return pl_arena_format(arena, "%.*f%c", digits, n / unit, letter);
+    return pl_arena_format(arena, "%s%.*f%c", experts, digits, n / unit, letter);
 }
 
 /* Takes over what `more` has and `id` lacks. */
@@ -395,7 +400,7 @@ static pl_status own_id(const char *folder, const pl_json *config, int64_t param
 {
     model_id more;
     const pl_json *node = pl_json_get(config, "_name_or_path");
-    const char *hub = cJSON_IsString(node) ? node->valuestring : "";
+    const char *hub = pl_json_text(node) ? pl_json_text(node) : "";
     const char *slash = strchr(hub, '/');
     if (hub[0] && !(slash && strchr(slash + 1, '/'))) {
         const char *copy = pl_arena_text(arena, hub, strlen(hub));
@@ -418,7 +423,7 @@ static pl_status add_all(metas *m, const char *folder, const pl_json *config, co
 {
     model_id id = { 0 };
     PL_TRY(own_id(folder, config, model->parameters, m->arena, &id));
-    if (!id.size) id.size = size_label(model->parameters, m->arena);
+    if (!id.size) id.size = size_label(model, m->arena);
     model->name = title(id.name, m->arena);
     if (!model->name || !id.size) return PL_E_MEMORY;
     const char *org = id.org ? title(id.org, m->arena) : NULL;
@@ -454,6 +459,62 @@ static pl_status add_all(metas *m, const char *folder, const pl_json *config, co
     return add_list(m, "general.languages", &languages);
 }
 
+/* ---- generation_config.json ---- */
+
+/* How the model's makers sample from it. A setting of another type than expected is passed over: it
+ * says nothing of the model itself. */
+static pl_status add_sampling(metas *m, const pl_json *config)
+{
+    static const struct { const char *from, *key; uint8_t type; } settings[] = {
+        { "sequence", "general.sampling.sequence", PL_META_STRING },
+        { "top_k", "general.sampling.top_k", PL_META_I32 },
+        { "top_p", "general.sampling.top_p", PL_META_F32 },
+        { "min_p", "general.sampling.min_p", PL_META_F32 },
+        { "xtc_probability", "general.sampling.xtc_probability", PL_META_F32 },
+        { "xtc_threshold", "general.sampling.xtc_threshold", PL_META_F32 },
+        { "temperature", "general.sampling.temp", PL_META_F32 },
+        { "penalty_last_n", "general.sampling.penalty_last_n", PL_META_I32 },
+        { "penalty_repeat", "general.sampling.penalty_repeat", PL_META_F32 },
+        { "mirostat", "general.sampling.mirostat", PL_META_I32 },
+        { "mirostat_tau", "general.sampling.mirostat_tau", PL_META_F32 },
+        { "mirostat_eta", "general.sampling.mirostat_eta", PL_META_F32 },
+    };
+    for (int i = 0; i < PL_COUNT(settings); i++) {
+        const pl_json *node = pl_json_get(config, settings[i].from);
+        if (!node && !strcmp(settings[i].from, "penalty_repeat"))
+            node = pl_json_get(config, "repetition_penalty");
+        pl_meta entry = { .key = settings[i].key, .type = settings[i].type };
+        double number = 0;
+        if (entry.type == PL_META_STRING) {
+            if (!pl_json_text(node)) continue;
+            const char *copy = pl_arena_text(m->arena, pl_json_text(node), pl_json_length(node));
+            if (!copy) return PL_E_MEMORY;
+            PL_TRY(add_text(m, entry.key, copy));
+            continue;
+        }
+        if (!pl_json_is(node, PL_JSON_NUMBER)) continue;
+        PL_TRY(pl_json_as_number(node, "generation_config.json", settings[i].from, &number));
+        if (!(fabs(number) < (entry.type == PL_META_I32 ? 0x1p31 : 0x1p127))) continue;
+        if (entry.type == PL_META_F32) entry.value.f = number;
+        else if (number == rint(number)) entry.value.i = (int64_t)number;
+        else continue;
+        PL_TRY(add_meta(m, entry));
+    }
+    return PL_OK;
+}
+
+static pl_status read_sampling(metas *m, const char *folder)
+{
+    char path[PATH_MAX];
+    pl_json *config;
+    PL_TRY(pl_path_join(path, sizeof path, folder, "generation_config.json"));
+    if (!pl_path_exists(path)) return PL_OK;
+    PL_TRY(pl_json_load(path, &config));
+    pl_status code = add_sampling(m, config);
+    pl_json_free(config);
+    return code;
+}
+
 pl_status pl_hf_meta_read(const char *folder, const pl_json *config, pl_arena *arena,
                           pl_model *model)
 {
@@ -461,6 +522,7 @@ pl_status pl_hf_meta_read(const char *folder, const pl_json *config, pl_arena *a
     metas m = { .arena = arena };
     pl_status code = load_card(folder, &card);
     if (code == PL_OK) code = add_all(&m, folder, config, card, model);
+    if (code == PL_OK) code = read_sampling(&m, folder);
     pl_free(card);
     model->meta = m.entry;
     model->metas = m.count;

@@ -4,21 +4,19 @@
 #include "core/fs.h"
 #include "core/log.h"
 #include "core/source.h"
-#include "formats/arch.h"
+#include "formats/arch_config.h"
+#include "formats/hf_data.h"
+#include "formats/hf_fp8.h"
 #include "formats/hf_meta.h"
+#include "formats/hf_pooling.h"
 #include "formats/hf_vocab.h"
 #include "formats/registry.h"
-#include "formats/safetensors.h"
+
+enum { ROPE_TENSORS = 2 };          /* at most so many that are in no file, see add_rope_factors */
 
 static const char config_name[] = "config.json";
 static const char weights_name[] = "model.safetensors";
 static const char index_name[] = "model.safetensors.index.json";
-
-typedef struct hf_state {
-    pl_st_set set;
-    const pl_st_tensor **from;  /* [tensors] of the model */
-    const uint8_t **map;        /* [files]; NULL: windows are read */
-} hf_state;
 
 /* ---- finding the files ---- */
 
@@ -67,9 +65,11 @@ static pl_status open_weights(const char *path, const char *folder, pl_arena *ar
 /* Everything the model consists of: none of it may be an output. */
 static pl_status list_files(pl_source *s, const char *folder, const pl_st_set *set)
 {
-    static const char *const side[] = { config_name, index_name, "tokenizer.json",
-                                        "tokenizer_config.json", "generation_config.json",
-                                        "README.md" };
+    static const char *const side[] = {
+        config_name, index_name, "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
+        "added_tokens.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
+        "modules.json", "README.md",
+    };
     s->file = PL_NEW(s->arena, const char *, set->files + PL_COUNT(side));
     if (!s->file) return PL_E_MEMORY;
     for (int i = 0; i < PL_COUNT(side); i++) {
@@ -87,23 +87,14 @@ static pl_status list_files(pl_source *s, const char *folder, const pl_st_set *s
 static pl_status read_config(const pl_json *config, const char *origin, const pl_arch **arch,
                              pl_hparams *hp)
 {
-    if (!cJSON_IsObject(config)) return pl_fail(PL_E_INPUT, "%s: should be an object", origin);
-    static const char *const packed[] = { "quantization_config", "quantization" };
-    for (int i = 0; i < PL_COUNT(packed); i++) {
-        const pl_json *found = pl_json_get(config, packed[i]);
-        if (!found) continue;
-        const pl_json *how = pl_json_get(found, "quant_method");
-        return pl_fail(PL_E_INPUT, "%s: '%s'%s%s: this checkpoint is quantized already; only F32, "
-                       "F16 and BF16 weights can be read", origin, packed[i],
-                       cJSON_IsString(how) ? " of " : "", cJSON_IsString(how) ? how->valuestring : "");
-    }
     const pl_json *names = pl_json_get(config, "architectures");
-    if (!cJSON_IsArray(names) || !cJSON_IsString(names->child))
+    const char *name = pl_json_is(names, PL_JSON_ARRAY) ? pl_json_text(pl_json_first(names)) : NULL;
+    if (!name)
         return pl_fail(PL_E_INPUT, "%s: 'architectures' should be a list with a name", origin);
-    *arch = pl_arch_find_hf(names->child->valuestring);
+    *arch = pl_arch_find_hf(name);
     if (!*arch)
         return pl_fail(PL_E_INPUT, "%s: architecture '%.80s' is not known; known are %s", origin,
-                       names->child->valuestring, pl_arch_list());
+                       name, pl_arch_list());
     return (*arch)->config(config, origin, hp);
 }
 
@@ -114,7 +105,7 @@ static pl_status check_flags(const pl_arch *arch, const pl_json *config, const c
 {
     for (int i = 0; i < arch->tensors; i++) {
         const pl_arch_tensor *row = &arch->tensor[i];
-        if (!row->flag) continue;
+        if (!row->flag || (row->when && !row->when(&model->hp))) continue;
         bool said = false, there = pl_model_find(model, pl_id_make(row->role, 0, -1)) >= 0;
         PL_TRY(pl_json_bool(config, row->flag, false, origin, &said));
         if (said != there)
@@ -126,46 +117,87 @@ static pl_status check_flags(const pl_arch *arch, const pl_json *config, const c
 
 /* ---- tensors ---- */
 
-static pl_status describe(const pl_st_tensor *from, pl_id id, const char *origin, pl_tensor *t)
+/* How a tensor of the files becomes one of the model. `row`: what the architecture says of it. */
+static pl_status describe(const pl_hf_state *state, const pl_arch_tensor *row, const pl_hparams *hp,
+                          const pl_st_tensor *from, pl_tensor *t, pl_hf_weight *w)
 {
+    const char *origin = pl_file_path(state->set.file[from->file]);
     const pl_dtype *dtype = pl_dtype_by_safetensors(from->dtype);
-    if (!dtype)
-        return pl_fail(PL_E_INPUT, "%s: tensor '%s' is stored as %s; expected F32, F16 or BF16",
-                       origin, from->name, from->dtype);
+    if (!dtype || dtype == &pl_dtypes[PL_F8_E8M0])
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' is stored as %s; expected F32, F16, BF16, F8_E4M3 or "
+                       "F8_E5M2", origin, from->name, from->dtype);
     if (from->dims != 1 && from->dims != 2)
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %d dimensions, expected 1 or 2", origin,
                        from->name, (int)from->dims);
-    bool matrix = from->dims == 2;
-    *t = (pl_tensor){ .id = id, .name = from->name, .rows = from->shape[0],
-                      .cols = matrix ? from->shape[1] : 1,
-                      .type = pl_type_plain((int)(dtype - pl_dtypes)),
-                      .flags = matrix ? PL_TENSOR_MATRIX : 0 };
+    int64_t rows = from->shape[0], cols = from->dims == 2 ? from->shape[1] : 1;
+    bool matrix = from->dims == 2 && !(row->cols(hp) == 1 && (rows == 1 || cols == 1));
+    if (!matrix && rows == 1) rows = cols, cols = 1;
+    *w = (pl_hf_weight){ .from = from, .dtype = dtype, .transposed = matrix && row->transposed,
+                         .offset = row->offset };
+    t->name = from->name;
+    t->rows = w->transposed ? cols : rows;
+    t->cols = w->transposed ? rows : cols;
+    t->flags = matrix && !row->keep ? PL_TENSOR_MATRIX : 0;
+    t->type = pl_type_plain(w->offset != 0.0f ? PL_F32 : (int)(dtype - pl_dtypes));
+    if (dtype->bytes > 1) return PL_OK;
+    PL_TRY(pl_hf_fp8_type(&state->fp8, &state->set, from, &t->type, &w->scales));
+    if (w->scales && (w->transposed || w->offset != 0.0f))
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' is stored as %s with scales; expected F32, F16 or BF16, "
+                       "as its values are to be %s", origin, from->name, from->dtype,
+                       w->transposed ? "transposed" : "shifted");
     return PL_OK;
 }
 
 /* Tensors of the files -> tensors of the model, by the architecture's table. */
-static pl_status add_tensors(pl_source *s, hf_state *state, const pl_arch *arch)
+static pl_status add_tensors(pl_source *s, pl_hf_state *state, const pl_arch *arch)
 {
     pl_model *model = s->model;
     const pl_st_set *set = &state->set;
-    model->tensor = PL_NEW(s->arena, pl_tensor, set->tensors);
-    state->from = PL_NEW(s->arena, const pl_st_tensor *, set->tensors);
-    if (!model->tensor || !state->from) return PL_E_MEMORY;
+    model->tensor = PL_ZNEW(s->arena, pl_tensor, set->tensors + ROPE_TENSORS);
+    state->weight = PL_NEW(s->arena, pl_hf_weight, set->tensors + ROPE_TENSORS);
+    if (!model->tensor || !state->weight) return PL_E_MEMORY;
     for (int i = 0; i < set->tensors; i++) {
         const pl_st_tensor *from = &set->tensor[i];
         const char *origin = pl_file_path(set->file[from->file]);
-        pl_id id;
-        if (!pl_arch_identify(arch, PL_NAMES_HF, from->name, &id))
+        pl_tensor *t = &model->tensor[model->tensors];
+        bool consumed;
+        PL_TRY(pl_hf_fp8_consumes(&state->fp8, set, from, &consumed));
+        if (consumed) continue;
+        if (!pl_arch_identify(arch, PL_NAMES_HF, from->name, &t->id))
             return pl_fail(PL_E_INPUT, "%s: tensor '%s' is none of a %s model", origin, from->name,
                            arch->name);
-        if (id.role < 0) continue;
-        if (id.role == PL_OUTPUT && model->hp.tied) {
+        if (t->id.role < 0) continue;
+        if (t->id.role == PL_OUTPUT && model->hp.tied) {
             pl_log(PL_LOG_WARN, "%s: '%s' is passed over: tie_word_embeddings is true", origin,
                    from->name);
             continue;
         }
-        PL_TRY(describe(from, id, origin, &model->tensor[model->tensors]));
-        state->from[model->tensors++] = from;
+        PL_TRY(describe(state, pl_arch_row_of(arch, t->id), &model->hp, from, t,
+                        &state->weight[model->tensors]));
+        model->tensors++;
+    }
+    return PL_OK;
+}
+
+/* Divisors of rotary frequencies, which a checkpoint has in its configuration: tensors like any other. */
+static pl_status add_rope_factors(pl_source *s, pl_hf_state *state, const pl_json *config)
+{
+    static const struct { pl_rope_scaling scaling; int role; } roles[] = {
+        { PL_ROPE_LLAMA3, PL_ROPE_FREQS },
+        { PL_ROPE_LONGROPE, PL_ROPE_LONG },
+        { PL_ROPE_LONGROPE, PL_ROPE_SHORT },
+    };
+    pl_model *model = s->model;
+    for (int i = 0; i < PL_COUNT(roles); i++) {
+        int role = roles[i].role, count = model->hp.rope_dim / 2;
+        if (model->hp.rope_scaling != roles[i].scaling) continue;
+        float *values = PL_NEW(s->arena, float, count);
+        if (!values) return PL_E_MEMORY;
+        PL_TRY(pl_arch_rope_factors(config, &model->hp, role, values));
+        state->weight[model->tensors] = (pl_hf_weight){ .values = values };
+        model->tensor[model->tensors++] = (pl_tensor){ .id = pl_id_make(role, -1, -1),
+                                                       .name = pl_role_name(role), .rows = count, .cols = 1,
+                                                       .type = pl_type_plain(PL_F32) };
     }
     return PL_OK;
 }
@@ -173,7 +205,7 @@ static pl_status add_tensors(pl_source *s, hf_state *state, const pl_arch *arch)
 /* Name of the type that most weights of matrices have. */
 static const char *main_type(const pl_model *model)
 {
-    int64_t weights[PL_DTYPES] = { 0 };
+    int64_t weights[PL_DTYPES_READ] = { 0 };
     const pl_dtype *most = &pl_dtypes[PL_F32];
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[i];
@@ -185,7 +217,7 @@ static const char *main_type(const pl_model *model)
     return most->name;
 }
 
-static pl_status map_files(pl_source *s, hf_state *state)
+static pl_status map_files(pl_source *s, pl_hf_state *state)
 {
     state->map = PL_NEW(s->arena, const uint8_t *, state->set.files);
     if (!state->map) return PL_E_MEMORY;
@@ -195,25 +227,29 @@ static pl_status map_files(pl_source *s, hf_state *state)
 }
 
 static pl_status read_model(pl_source *s, const char *path, const char *folder,
-                            const pl_json *config, const char *origin)
+                            const pl_json *config, const char *origin, const char *pre)
 {
-    hf_state *state = s->state;
+    pl_hf_state *state = s->state;
     pl_model *model = s->model;
     const pl_arch *arch = NULL;
+    if (!pl_json_is(config, PL_JSON_OBJECT)) return pl_fail(PL_E_INPUT, "%s: should be an object", origin);
+    PL_TRY(pl_hf_fp8_config(config, origin, &state->fp8));
     PL_TRY(read_config(config, origin, &arch, &model->hp));
+    if (model->hp.encoder) PL_TRY(pl_hf_pooling_read(folder, &model->hp.pooling));
     model->arch = arch->name;
     PL_TRY(open_weights(path, folder, s->arena, &state->set));
     PL_TRY(add_tensors(s, state, arch));
+    PL_TRY(add_rope_factors(s, state, config));
     PL_TRY(pl_model_index(model, s->arena));
     PL_TRY(pl_arch_check(arch, model, path));
     PL_TRY(check_flags(arch, config, origin, model));
     model->file_type = main_type(model);
     PL_TRY(pl_hf_meta_read(folder, config, s->arena, model));
-    PL_TRY(pl_hf_vocab_read(folder, config, model->hp.vocab, s->vocab_arena, &model->vocab));
+    PL_TRY(pl_hf_vocab_read(folder, config, model->hp.vocab, pre, s->vocab_arena, &model->vocab));
     return list_files(s, folder, &state->set);
 }
 
-static pl_status open_model(pl_source *s, const char *path, pl_open_how how)
+static pl_status open_model(pl_source *s, const char *path, const pl_open_options *options)
 {
     char config_path[PATH_MAX];
     s->model = PL_ZNEW(s->arena, pl_model, 1);
@@ -222,75 +258,25 @@ static pl_status open_model(pl_source *s, const char *path, pl_open_how how)
     PL_TRY(pl_path_join(config_path, sizeof config_path, folder, config_name));
     pl_json *config;
     PL_TRY(pl_json_load(config_path, &config));
-    pl_status code = read_model(s, path, folder, config, config_path);
+    pl_status code = read_model(s, path, folder, config, config_path, options->pre);
     pl_json_free(config);
-    if (code == PL_OK && how == PL_OPEN_MAP) code = map_files(s, s->state);
+    if (code == PL_OK && options->how == PL_OPEN_MAP) code = map_files(s, s->state);
     return code;
 }
 
 static void close_model(pl_source *s)
 {
-    hf_state *state = s->state;
+    pl_hf_state *state = s->state;
     pl_st_close(&state->set);
-}
-
-/* ---- data ---- */
-
-static int64_t row_bytes_of(const pl_tensor *t) { return t->cols * t->type.element->bytes; }
-
-/* Bytes of rows first .. first+count-1, as stored: in the map, or read into scratch. */
-static pl_status stored(pl_source *s, int tensor, int64_t first, int64_t count, pl_arena *scratch,
-                        const uint8_t **out)
-{
-    hf_state *state = s->state;
-    const pl_st_tensor *from = state->from[tensor];
-    int64_t row_bytes = row_bytes_of(&s->model->tensor[tensor]);
-    int64_t offset = from->offset + first * row_bytes;
-    if (state->map) {
-        *out = state->map[from->file] + offset;
-        return PL_OK;
-    }
-    uint8_t *bytes = PL_NEW(scratch, uint8_t, count * row_bytes);
-    if (!bytes) return PL_E_MEMORY;
-    *out = bytes;
-    return pl_file_read(state->set.file[from->file], offset, bytes, (size_t)(count * row_bytes));
-}
-
-static pl_status rows(pl_source *s, int tensor, int64_t first, int64_t count, float *out,
-                      pl_arena *scratch)
-{
-    const pl_tensor *t = &s->model->tensor[tensor];
-    pl_arena_mark mark = pl_arena_save(scratch);
-    const uint8_t *bytes;
-    PL_TRY(stored(s, tensor, first, count, scratch, &bytes));
-    pl_decode(t->type.element, bytes, out, count * t->cols);
-    pl_arena_restore(scratch, mark);
-    return PL_OK;
-}
-
-static pl_status packed(pl_source *s, int tensor, int64_t first, int64_t count, pl_packed *out,
-                        pl_arena *scratch)
-{
-    const pl_tensor *t = &s->model->tensor[tensor];
-    PL_TRY(pl_packed_init(out, t->type, count, t->cols));
-    return stored(s, tensor, first, count, scratch, &out->part[0].ptr);
-}
-
-static void advise(pl_source *s, int tensor, int64_t first, int64_t count)
-{
-    hf_state *state = s->state;
-    const pl_st_tensor *from = state->from[tensor];
-    int64_t row_bytes = row_bytes_of(&s->model->tensor[tensor]);
-    pl_file_advise(state->set.file[from->file], from->offset + first * row_bytes, count * row_bytes);
 }
 
 const pl_source_ops pl_source_hf = {
     .name = "hf",
-    .state_size = sizeof(hf_state),
+    .state_size = sizeof(pl_hf_state),
     .probe = probe,
     .open = open_model,
     .close = close_model,
-    .rows = rows,
-    .packed = packed,
-    .advise = advise,
+    .rows = pl_hf_rows,
+    .packed = pl_hf_packed,
+    .advise = pl_hf_advise,
 };

@@ -42,10 +42,10 @@ static pl_status read_shape(const pl_json *entry, const char *what, pl_arena *ar
                             pl_st_tensor *t, int64_t *elements)
 {
     const pl_json *shape = pl_json_get(entry, "shape");
-    if (!cJSON_IsArray(shape)) return pl_fail(PL_E_INPUT, "%s: 'shape' should be an array", what);
+    if (!pl_json_is(shape, PL_JSON_ARRAY)) return pl_fail(PL_E_INPUT, "%s: 'shape' should be an array", what);
     int64_t dim[PL_MAX_DIMS];
     *elements = 1;
-    for (const pl_json *node = shape->child; node; node = node->next) {
+    for (const pl_json *node = pl_json_first(shape); node; node = pl_json_next(node)) {
         if (t->dims == PL_MAX_DIMS)
             return pl_fail(PL_E_INPUT, "%s: more than %d dimensions (PL_MAX_DIMS)", what,
                            PL_MAX_DIMS);
@@ -65,11 +65,11 @@ static pl_status read_shape(const pl_json *entry, const char *what, pl_arena *ar
 static pl_status read_range(const pl_json *entry, const char *what, int64_t room, pl_st_tensor *t)
 {
     const pl_json *pair = pl_json_get(entry, "data_offsets");
-    if (!cJSON_IsArray(pair) || cJSON_GetArraySize(pair) != 2)
+    if (!pl_json_is(pair, PL_JSON_ARRAY) || pl_json_count(pair) != 2)
         return pl_fail(PL_E_INPUT, "%s: 'data_offsets' should be an array of two numbers", what);
     int64_t begin, end, limit = INT64_C(1) << 53;
-    PL_TRY(pl_json_as_int(pair->child, 0, limit, what, "the begin offset", &begin));
-    PL_TRY(pl_json_as_int(pair->child->next, 0, limit, what, "the end offset", &end));
+    PL_TRY(pl_json_as_int(pl_json_first(pair), 0, limit, what, "the begin offset", &begin));
+    PL_TRY(pl_json_as_int(pl_json_next(pl_json_first(pair)), 0, limit, what, "the end offset", &end));
     if (begin > end)
         return pl_fail(PL_E_INPUT, "%s: its data begins at %lld and ends at %lld", what,
                        (long long)begin, (long long)end);
@@ -83,15 +83,16 @@ static pl_status read_range(const pl_json *entry, const char *what, int64_t room
 
 static pl_status read_entry(const pl_json *entry, int64_t room, pl_arena *arena, pl_st_tensor *t)
 {
-    size_t len = strlen(entry->string);
+    const char *name = pl_json_key(entry);
+    size_t len = strlen(name);
     if (len == 0 || len > PL_MAX_NAME)
         return pl_fail(PL_E_INPUT, "tensor name '%.40s%s' has %zu bytes, 1 to %d are allowed "
-                       "(PL_MAX_NAME)", entry->string, len > 40 ? "..." : "", len, PL_MAX_NAME);
-    t->name = pl_arena_text(arena, entry->string, len);
+                       "(PL_MAX_NAME)", name, len > 40 ? "..." : "", len, PL_MAX_NAME);
+    t->name = pl_arena_text(arena, name, len);
     if (!t->name) return PL_E_MEMORY;
     char what[PL_MAX_NAME + 16];
     snprintf(what, sizeof what, "tensor '%s'", t->name);
-    if (!cJSON_IsObject(entry)) return pl_fail(PL_E_INPUT, "%s should be an object", what);
+    if (!pl_json_is(entry, PL_JSON_OBJECT)) return pl_fail(PL_E_INPUT, "%s should be an object", what);
     int bits = 0;
     int64_t elements = 0, total;
     PL_TRY(read_dtype(entry, what, &t->dtype, &bits));
@@ -109,12 +110,12 @@ static pl_status read_entry(const pl_json *entry, int64_t room, pl_arena *arena,
 
 static pl_status check_metadata(const pl_json *node, const char *path)
 {
-    if (!cJSON_IsObject(node))
+    if (!pl_json_is(node, PL_JSON_OBJECT))
         return pl_fail(PL_E_INPUT, "%s: '__metadata__' should be an object", path);
-    for (const pl_json *value = node->child; value; value = value->next)
-        if (!cJSON_IsString(value))
+    for (const pl_json *value = pl_json_first(node); value; value = pl_json_next(value))
+        if (!pl_json_is(value, PL_JSON_STRING))
             return pl_fail(PL_E_INPUT, "%s: '%.40s' in '__metadata__' should be a string", path,
-                           value->string);
+                           pl_json_key(value));
     return PL_OK;
 }
 
@@ -156,8 +157,8 @@ static pl_status take_header(const pl_json *header, int file, int64_t start, pl_
     const char *path = pl_file_path(set->file[file]);
     int64_t data = pl_file_size(set->file[file]) - start;
     int first = set->tensors;
-    for (const pl_json *entry = header->child; entry; entry = entry->next) {
-        if (!strcmp(entry->string, "__metadata__")) {
+    for (const pl_json *entry = pl_json_first(header); entry; entry = pl_json_next(entry)) {
+        if (!strcmp(pl_json_key(entry), "__metadata__")) {
             PL_TRY(check_metadata(entry, path));
             continue;
         }
@@ -206,8 +207,8 @@ static pl_status add_file(const char *path, int file, pl_arena *arena, pl_st_set
     pl_status code = pl_file_read(f, 8, text, len);
     if (code == PL_OK && text[0] != '{')
         code = pl_fail(PL_E_INPUT, "%s: the header should begin with '{'", path);
-    if (code == PL_OK) code = pl_json_parse(text, len, path, &header);
-    pl_free(text);
+    if (code == PL_OK) code = pl_json_take(text, len, path, &header);
+    else pl_free(text);
     if (code == PL_OK) code = take_header(header, file, (int64_t)len + 8, arena, set, room);
     pl_json_free(header);
     return code;
@@ -253,6 +254,20 @@ void pl_st_close(pl_st_set *set)
     *set = (pl_st_set){ 0 };
 }
 
+const pl_st_tensor *pl_st_find(const pl_st_set *set, const char *name, size_t len)
+{
+    int low = 0, high = set->tensors;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        const pl_st_tensor *t = &set->tensor[middle];
+        int order = strncmp(t->name, name, len);
+        if (!order && !t->name[len]) return t;
+        if (order < 0) low = middle + 1;
+        else high = middle;         /* also a longer name that begins so */
+    }
+    return NULL;
+}
+
 pl_status pl_st_check_link(const char *folder, const char *path)
 {
     char home[PATH_MAX], real[PATH_MAX];
@@ -296,21 +311,20 @@ static pl_status check_shard_name(const char *name, const char *index)
 static pl_status read_map(const pl_json *json, const char *index, mapped **out, int *count)
 {
     const pl_json *map = pl_json_get(json, "weight_map");
-    if (!cJSON_IsObject(map))
+    if (!pl_json_is(map, PL_JSON_OBJECT))
         return pl_fail(PL_E_INPUT, "%s: 'weight_map' should be an object", index);
-    int64_t n = 0;
-    for (const pl_json *node = map->child; node; node = node->next) n++;
+    int64_t n = pl_json_count(map);
     if (n == 0 || n > PL_MAX_TENSORS)
         return pl_fail(PL_E_INPUT, "%s: 'weight_map' lists %lld tensors, 1 to %d are allowed "
                        "(PL_MAX_TENSORS)", index, (long long)n, PL_MAX_TENSORS);
     mapped *list = *out = pl_alloc(n, sizeof *list);
     if (!list) return PL_E_MEMORY;
-    for (const pl_json *node = map->child; node; node = node->next) {
-        if (!cJSON_IsString(node))
+    for (const pl_json *node = pl_json_first(map); node; node = pl_json_next(node)) {
+        if (!pl_json_is(node, PL_JSON_STRING))
             return pl_fail(PL_E_INPUT, "%s: the shard of '%.80s' should be a string", index,
-                           node->string);
-        PL_TRY(check_shard_name(node->valuestring, index));
-        list[(*count)++] = (mapped){ node->string, node->valuestring };
+                           pl_json_key(node));
+        PL_TRY(check_shard_name(pl_json_text(node), index));
+        list[(*count)++] = (mapped){ pl_json_key(node), pl_json_text(node) };
     }
     qsort(list, (size_t)n, sizeof *list, compare_shards);
     return PL_OK;
@@ -384,12 +398,13 @@ static pl_status compare_with_map(const pl_st_set *set, mapped *list, int count,
 static void check_total(const pl_json *json, const pl_st_set *set, const char *index)
 {
     const pl_json *metadata = pl_json_get(json, "metadata");
-    const pl_json *total = metadata ? pl_json_get(metadata, "total_size") : NULL;
-    double bytes = 0;
+    const pl_json *total = pl_json_get(metadata, "total_size");
+    double bytes = 0, said;
     for (int i = 0; i < set->tensors; i++) bytes += (double)set->tensor[i].bytes;
-    if (cJSON_IsNumber(total) && total->valuedouble != bytes)
+    if (!pl_json_is(total, PL_JSON_NUMBER)) return;
+    if (pl_json_as_number(total, index, "total_size", &said) == PL_OK && said != bytes)
         pl_log(PL_LOG_WARN, "%s: total_size is %.0f, the tensors have %.0f bytes", index,
-               total->valuedouble, bytes);
+               said, bytes);
 }
 
 pl_status pl_st_open_index(const char *folder, const char *index, pl_arena *arena, pl_st_set *out)

@@ -30,6 +30,8 @@ pl_status pl_st_open_file(const char *path, pl_arena *arena, pl_st_set *out);
  * list and a wrong total_size are warnings. */
 pl_status pl_st_open_index(const char *folder, const char *index, pl_arena *arena, pl_st_set *out);
 void pl_st_close(pl_st_set *set);
+/* The tensor whose name is the first `len` bytes of `name`, or NULL. O(log n). */
+const pl_st_tensor *pl_st_find(const pl_st_set *set, const char *name, size_t len);
 
 /* PL_E_INPUT if `path` is a link that leads out of `folder`. The blobs of a Hugging Face hub cache
  * (folder/../../blobs) count as inside: its snapshots consist of links to them. */

@@ -18,13 +18,16 @@ static int64_t scratch(const pl_step *step, const pl_tensor *from, int64_t count
     return pl_packed_bytes(&stored) + 128;
 }
 
-static pl_status refuse(const pl_input *in, const pl_dtype *dtype, int64_t first, int64_t bad,
-                        const uint8_t *bytes)
+/* Value `bad` or the scales of the block it begins are not finite. */
+static pl_status found_nonfinite(const pl_input *in, const pl_dtype *dtype, int64_t first, int64_t bad,
+                                 const uint8_t *bytes)
 {
-    if (dtype->block == 1) {
-        float value;
-        dtype->decode(bytes + bad * dtype->bytes, &value, 1);
-        return pl_strip_refuse(in, first, bad, value);
+    if (dtype->block == 1 || in->nonfinite) {
+        float value[PL_MAX_BLOCK];
+        dtype->decode(bytes + bad / dtype->block * dtype->bytes, value, dtype->block);
+        for (int j = 0; j < dtype->block; j++)
+            if (!isfinite(value[j])) PL_TRY(pl_strip_nonfinite(in, first, bad + j, value[j]));
+        return PL_OK;
     }
     long long row = pl_strip_source_row(in, first + bad / in->cols), col = bad % in->cols;
     return pl_fail(PL_E_INPUT, "tensor '%s' row %lld columns %lld to %lld: their stored scale is "
@@ -45,8 +48,12 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
         memcpy(to, stored.part[0].ptr, (size_t)(n * stride));
         pl_arena_restore(arena, mark);
         const pl_dtype *dtype = rows->type.element;
-        int64_t bad = pl_dtype_find_nonfinite(dtype, to, n * in->cols);
-        if (bad >= 0) return refuse(in, dtype, first + done, bad, to);
+        for (int64_t at = 0, bad; at < n * in->cols; at = bad + dtype->block) {
+            bad = pl_dtype_find_nonfinite(dtype, to + at / dtype->block * dtype->bytes, n * in->cols - at);
+            if (bad < 0) break;
+            bad += at;
+            PL_TRY(found_nonfinite(in, dtype, first + done, bad, to));
+        }
     }
     return PL_OK;
 }

@@ -36,14 +36,15 @@ static void round_values(const pl_dtype *dtype, const float *w, int64_t n, uint8
     else memcpy(out, w, (size_t)n * sizeof *w);
 }
 
-/* Values or scales that are finite as f32 may not be in 16 bits. */
-static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t first,
+/* Values or scales that are finite as f32 may not be in 16 bits. w: values at .. at+n-1 behind the
+ * beginning of row `first`. */
+static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t first, int64_t at,
                              const float *w, int64_t n, const uint8_t *out)
 {
     if (dtype == &pl_dtypes[PL_F32]) return PL_OK;
     int64_t bad = pl_dtype_find_nonfinite(dtype, out, n);
     if (bad < 0) return PL_OK;
-    long long row = pl_strip_source_row(in, first + bad / in->cols), col = bad % in->cols;
+    long long row = pl_strip_source_row(in, first + (at + bad) / in->cols), col = (at + bad) % in->cols;
     if (dtype->block == 1)
         return pl_fail(PL_E_INPUT, "tensor '%s' row %lld column %lld: %g does not fit %s%s",
                        in->name, row, col, (double)w[bad], dtype->name,
@@ -54,6 +55,34 @@ static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t 
     return pl_fail(PL_E_INPUT, "tensor '%s' row %lld columns %lld to %lld: values up to %g are too "
                    "large for the f16 fields of %s, bf16 would hold them", in->name, row, col,
                    col + dtype->block - 1, (double)largest, dtype->name);
+}
+
+static void encode_values(const pl_step *step, const pl_type *type, const float *w, int64_t n, uint8_t *out)
+{
+    if (!step->grid) round_values(type->element, w, n, out);
+    else if (step->grid->encode) step->grid->encode(type, w, n, out);
+    else pl_grid_encode(step->grid, type, w, n, out);
+}
+
+/* Rows with values that are not finite. Encoders are defined for others only, so this goes span by span:
+ * one with such a value gets NaN for its scales and zeros for its codes, the same on every machine. */
+static pl_status encode_nonfinite(const pl_step *step, const pl_type *type, const pl_input *in, int64_t first,
+                                  float *w, int64_t values, uint8_t *to)
+{
+    const pl_dtype *dtype = type->element;
+    int64_t span = step->grid ? step->grid->span(type, in->cols) : 1, blocks = span / dtype->block;
+    for (int64_t at = 0; at < values; at += span, to += blocks * dtype->bytes) {
+        bool bad = pl_find_nonfinite(w + at, span) >= 0;
+        for (int64_t j = at; bad && j < at + span; j++) {
+            if (!isfinite(w[j])) PL_TRY(pl_strip_nonfinite(in, first, j, w[j]));
+            if (step->grid) w[j] = 0.0f;
+        }
+        encode_values(step, type, w + at, span, to);
+        if (!bad) PL_TRY(check_range(dtype, in, first, at, w + at, span, to));
+        for (int64_t b = 0; bad && step->grid && b < blocks; b++)
+            memcpy(to + b * dtype->bytes + dtype->scale_at[0], "\x00\x7e", 2);
+    }
+    return PL_OK;
 }
 
 static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, int64_t count,
@@ -71,12 +100,12 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
         pl_arena_mark mark = pl_arena_save(arena);
         PL_TRY(pl_rows(in, first + done, n, w, arena));
         pl_arena_restore(arena, mark);
-        int64_t bad = pl_find_nonfinite(w, values);
-        if (bad >= 0) return pl_strip_refuse(in, first + done, bad, w[bad]);
-        if (!step->grid) round_values(type->element, w, values, to);
-        else if (step->grid->encode) step->grid->encode(type, w, values, to);
-        else pl_grid_encode(step->grid, type, w, values, to);
-        PL_TRY(check_range(type->element, in, first + done, w, values, to));
+        if (pl_find_nonfinite(w, values) >= 0) {
+            PL_TRY(encode_nonfinite(step, type, in, first + done, w, values, to));
+            continue;
+        }
+        encode_values(step, type, w, values, to);
+        PL_TRY(check_range(type->element, in, first + done, 0, w, values, to));
     }
     return PL_OK;
 }

@@ -22,9 +22,13 @@ static inline int64_t pl_strip_source_row(const pl_input *in, int64_t row)
     return have == in->order ? row : pl_order_source(row, in->order);
 }
 
-/* PL_E_INPUT: value `at`, counted from row `first`, is NaN or infinite. */
-static inline pl_status pl_strip_refuse(const pl_input *in, int64_t first, int64_t at, float value)
+/* Value `at`, counted from row `first`, is NaN or infinite: counted, or PL_E_INPUT. */
+static inline pl_status pl_strip_nonfinite(const pl_input *in, int64_t first, int64_t at, float value)
 {
+    pl_nonfinite *n = in->nonfinite;
+    if (n && n->count++ == 0)
+        *n = (pl_nonfinite){ 1, in->name, pl_strip_source_row(in, first + at / in->cols), at % in->cols, value };
+    if (n) return PL_OK;
     return pl_fail(PL_E_INPUT, "%s%stensor '%s' row %lld column %lld is %s", in->source ? in->source->path : "",
                    in->source ? ": " : "", in->name, (long long)pl_strip_source_row(in, first + at / in->cols),
                    (long long)(at % in->cols), isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");

@@ -8,6 +8,7 @@
 #include "core/fs.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "runtime-check/embed.h"
 #include "runtime-check/metrics.h"
 #include "runtime-check/windows.h"
 
@@ -262,6 +263,16 @@ static pl_status run_all(run *r, const pl_check_options *o, pl_check_result *out
     return PL_OK;
 }
 
+static pl_status predict(pl_source *model, pl_source *against, const pl_check_options *options,
+                         pl_pool *pool, pl_check_result *out)
+{
+    run r = { .model = model, .against = against, .pool = pool };
+    out->cos_mean = out->cos_p01 = out->cos_min = out->cos_floor = out->sim_rms = NAN;
+    pl_status status = run_all(&r, options, out);
+    release(&r);
+    return status;
+}
+
 /* ---- what needs no forward pass ---- */
 
 static pl_status measure_size(const pl_source *model, const pl_source *against, pl_check_result *out)
@@ -316,7 +327,7 @@ static pl_status digest_all(const pl_source *model, const pl_source *against, pl
 
 static void miss(pl_check_result *r, const char *what, double value, const char *side, double bound)
 {
-    snprintf(r->missed[r->missed_count++], sizeof r->missed[0], "%s %.6g is %s %.6g", what, value, side,
+    snprintf(r->missed[r->missed_count++], sizeof r->missed[0], "%s %.6g is %s %.9g", what, value, side,
              bound);
 }
 
@@ -325,8 +336,8 @@ static void judge(pl_check_result *r)
 {
     const pl_check_options *o = &r->options;
     if (r->nonfinite > 0) {
-        snprintf(r->missed[r->missed_count++], sizeof r->missed[0], "non-finite logits: %lld",
-                 (long long)r->nonfinite);
+        snprintf(r->missed[r->missed_count++], sizeof r->missed[0], "non-finite %s: %lld",
+                 r->encoder ? "hidden values" : "logits", (long long)r->nonfinite);
     }
     if (!isnan(o->max_ppl_ratio) && !(r->ppl_ratio <= o->max_ppl_ratio)) {
         miss(r, "ppl_ratio", r->ppl_ratio, "above", o->max_ppl_ratio);
@@ -337,28 +348,46 @@ static void judge(pl_check_result *r)
     if (!isnan(o->min_top1) && !(r->top1 >= o->min_top1)) {
         miss(r, "top1", r->top1, "below", o->min_top1);
     }
+    if (!isnan(o->min_cosine) && !(r->cos_mean >= o->min_cosine)) {
+        miss(r, "cos_mean", r->cos_mean, "below", o->min_cosine);
+    }
     r->passed = r->missed_count == 0;
+}
+
+/* A threshold that cannot be measured would pass in silence. */
+static pl_status check_thresholds(const pl_source *model, const pl_source *against,
+                                  const pl_check_options *o)
+{
+    bool encoder = model->model->hp.encoder;
+    bool predictions = !isnan(o->max_ppl_ratio) || !isnan(o->max_kld) || !isnan(o->min_top1);
+    bool embeddings = !isnan(o->min_cosine);
+    if ((predictions || embeddings) && !against) {
+        return pl_fail(PL_E_WISH, "a threshold needs the original to compare with");
+    }
+    if (encoder && predictions) {
+        return pl_fail(PL_E_WISH, "%s is an encoder: of the thresholds only --min-cosine applies", model->path);
+    }
+    if (!encoder && embeddings) {
+        return pl_fail(PL_E_WISH, "%s predicts tokens: --min-cosine is for encoders", model->path);
+    }
+    return PL_OK;
 }
 
 pl_status pl_check_run(pl_source *model, pl_source *against, const pl_check_options *options,
                        pl_pool *pool, pl_check_result *out)
 {
     double begin = pl_seconds();
-    bool thresholds = !isnan(options->max_ppl_ratio) || !isnan(options->max_kld) ||
-                      !isnan(options->min_top1);
-    if (thresholds && !against) {
-        return pl_fail(PL_E_WISH, "a threshold needs the original to compare with");
-    }
-    if (options->ctx > model->model->hp.context) {
+    bool encoder = model->model->hp.encoder;
+    PL_TRY(check_thresholds(model, against, options));
+    if (!encoder && options->ctx > model->model->hp.context) {
         pl_log(PL_LOG_WARN, "windows of %d tokens are longer than the %d that the model was made for",
                (int)options->ctx, (int)model->model->hp.context);
     }
-    *out = (pl_check_result){ .model = model->path, .against = against ? against->path : NULL,
+    *out = (pl_check_result){ .encoder = encoder, .model = model->path, .against = against ? against->path : NULL,
                               .options = *options, .threads = pl_pool_workers(pool) };
-    run r = { .model = model, .against = against, .pool = pool };
     PL_TRY(measure_size(model, against, out));
-    pl_status status = run_all(&r, options, out);
-    release(&r);
+    pl_status status = encoder ? pl_embed_compare(model, against, options, pool, out)
+                               : predict(model, against, options, pool, out);
     if (status == PL_OK) status = digest_all(model, against, out);
     if (status != PL_OK) return status;
     judge(out);

@@ -20,10 +20,12 @@ typedef struct pl_check_options {
     pl_bos bos;
     pl_mode mode;
     double max_ppl_ratio, max_kld, min_top1;    /* thresholds; NaN: none. min_top1 in percent */
+    double min_cosine;          /* the same for encoders, whose only threshold it is */
     uint64_t seed;              /* reported; nothing here draws random numbers yet */
 } pl_check_options;
 
 typedef struct pl_check_result {
+    bool encoder;                       /* embeddings were compared, not predictions */
     const char *model, *against;        /* paths; against NULL: perplexity alone */
     pl_check_options options;
     int32_t chunks;
@@ -32,8 +34,12 @@ typedef struct pl_check_result {
     double ppl, ppl_err, ppl_base, ppl_ratio;
     double kld_mean, kld_err, kld_median, kld_p99, kld_p999, kld_max, kld_floor;
     double top1, rms_dp;                /* percent */
+    /* encoders only: cosines of embeddings of both models (mean, lowest hundredth, lowest), 1 - cosine of
+     * the original with itself, RMS change of the similarities between passages */
+    double cos_mean, cos_p01, cos_min, cos_floor, sim_rms;
     double pp_tps, tg_tps, seconds;
-    int64_t nonfinite;                  /* logits that are NaN or infinite; not 0: not passed */
+    int64_t nonfinite;                  /* logits (an encoder: hidden values) that are NaN or infinite;
+                                         * not 0: not passed */
     int threads;
     char bos_used[8];                   /* "yes", "no" */
     char digest_model[40], digest_against[40], digest_text[40];
@@ -46,8 +52,8 @@ typedef struct pl_check_result {
  * PL_OK also if thresholds are missed: see passed and missed. Both sources open with PL_OPEN_MAP. */
 pl_status pl_check_run(pl_source *model, pl_source *against, const pl_check_options *options,
                        pl_pool *pool, pl_check_result *out);
-/* The report as docs/report.md describes it ("planish.report/1"). */
-pl_status pl_check_json(const pl_check_result *result, pl_json **out);
+/* Texts in JSON, freed with pl_free. The report as docs/report.md describes it ("planish.report/1"). */
+pl_status pl_check_json(const pl_check_result *result, char **text);
 
 /* ---- run: continue a prompt ---- */
 
@@ -81,6 +87,6 @@ typedef struct pl_bench_result {
 
 pl_status pl_bench_run(pl_source *model, const pl_bench_options *options, pl_pool *pool,
                        pl_bench_result *out);
-pl_status pl_bench_json(const pl_bench_result *result, pl_json **out);
+pl_status pl_bench_json(const pl_bench_result *result, char **text);
 
 #endif

@@ -59,65 +59,72 @@ bool pl_linear_wants_q8(const pl_linear *linear)
     return linear->kernel && linear->kernel->act == PL_ACT_Q8;
 }
 
+/* Does this product go through the kernel, not through decoded tiles? */
+static bool by_kernel(const pl_product *p)
+{
+    const pl_linear *l = p->linear;
+    return l->kernel && (pl_linear_wants_q8(l) || p->n < DECODE_FROM);
+}
+
+static int64_t task_count(const pl_product *p)
+{
+    const pl_linear *l = p->linear;
+    return by_kernel(p) ? l->pieces : pl_ceil_div(l->w.rows, l->tile);
+}
+
+/* Rows first .. first+count-1 of the matrix. */
+static void run_kernel(const pl_product *p, int64_t first, int64_t count)
+{
+    const pl_linear *l = p->linear;
+    bool q8 = pl_linear_wants_q8(l);
+    const void *x = q8 ? (const void *)p->q8 : p->x;
+    int64_t ldx = q8 ? l->w.cols / 32 * (int64_t)sizeof(pl_act_block) : l->w.cols * (int64_t)sizeof(float);
+    l->kernel->matmul(&l->w, first, count, x, ldx, p->n, p->y + first, p->ldy);
+}
+
+static pl_status run_decoded(const pl_product *p, int64_t first, int64_t count, float *rows)
+{
+    const pl_linear *l = p->linear;
+    int64_t cols = l->w.cols;
+    PL_TRY(pl_packed_decode(&l->w, first, count, rows, NULL));
+    pl_gemm_nt(p->n, count, cols, 1, p->x, cols, rows, cols, 0, p->y + first, p->ldy);
+    return PL_OK;
+}
+
 typedef struct job {
     const pl_product *products;
-    const float *x;
-    const pl_act_block *q8;
-    int64_t n;
     float *const *scratch;
 } job;
-
-/* Does this product go through the kernel, not through decoded tiles? */
-static bool by_kernel(const pl_linear *l, int64_t n)
-{
-    return l->kernel && (pl_linear_wants_q8(l) || n < DECODE_FROM);
-}
-
-static int64_t task_count(const pl_linear *l, int64_t n)
-{
-    return by_kernel(l, n) ? l->pieces : pl_ceil_div(l->w.rows, l->tile);
-}
 
 static pl_status tile_task(void *ctx, int64_t index, int worker)
 {
     const job *j = ctx;
     const pl_product *p = j->products;
-    for (int64_t tasks; index >= (tasks = task_count(p->linear, j->n)); p++) index -= tasks;
+    for (int64_t tasks; index >= (tasks = task_count(p)); p++) index -= tasks;
     const pl_linear *l = p->linear;
-    int64_t cols = l->w.cols, first, count;
-    float *y;
-    if (by_kernel(l, j->n)) {
-        bool q8 = pl_linear_wants_q8(l);
-        const void *x = q8 ? (const void *)j->q8 : j->x;
-        int64_t ldx = q8 ? cols / 32 * (int64_t)sizeof(pl_act_block) : cols * (int64_t)sizeof(float);
+    int64_t first, count;
+    if (by_kernel(p)) {
         first = l->cut[index];
         count = l->cut[index + 1] - first;
-        y = p->y + first;
-        l->kernel->matmul(&l->w, first, count, x, ldx, j->n, y, p->ldy);
+        run_kernel(p, first, count);
     } else {
-        float *rows = j->scratch[worker];
         first = index * l->tile;
         count = pl_min64(l->tile, l->w.rows - first);
-        y = p->y + first;
-        PL_TRY(pl_packed_decode(&l->w, first, count, rows, NULL));
-        pl_gemm_nt(j->n, count, cols, 1, j->x, cols, rows, cols, 0, y, p->ldy);
+        PL_TRY(run_decoded(p, first, count, j->scratch[worker]));
     }
     if (l->bias) {
-        for (int64_t i = 0; i < j->n; i++) {
-            for (int64_t r = 0; r < count; r++) y[i * p->ldy + r] += l->bias[first + r];
+        for (int64_t i = 0; i < p->n; i++) {
+            float *y = p->y + i * p->ldy + first;
+            for (int64_t r = 0; r < count; r++) y[r] += l->bias[first + r];
         }
     }
     return PL_OK;
 }
 
-pl_status pl_linear_multiply(const pl_product *products, int count, const float *x,
-                             const pl_act_block *q8, int64_t n, float *const *scratch,
-                             pl_pool *pool)
+pl_status pl_linear_multiply(const pl_product *products, int count, float *const *scratch, pl_pool *pool)
 {
-    job j = { products, x, q8, n, scratch };
-    int64_t tiles = 0;
-    for (int i = 0; i < count; i++) {
-        tiles += task_count(products[i].linear, n);
-    }
-    return pl_pool_for(pool, tiles, tile_task, &j);
+    job j = { products, scratch };
+    int64_t tasks = 0;
+    for (int i = 0; i < count; i++) tasks += task_count(&products[i]);
+    return pl_pool_for(pool, tasks, tile_task, &j);
 }

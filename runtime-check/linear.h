@@ -22,17 +22,17 @@ int64_t pl_linear_scratch(const pl_linear *linear);
 /* Does it want its input quantized? */
 bool pl_linear_wants_q8(const pl_linear *linear);
 
-/* y[i*ldy + r] = Σ_c w[r][c] x[i][c] + bias[r] */
+/* y[i*ldy + r] = Σ_c w[r][c] x[i][c] + bias[r], for i = 0 .. n-1 */
 typedef struct pl_product {
     const pl_linear *linear;
+    const float *x;             /* [n][cols] */
+    const pl_act_block *q8;     /* the same rows in blocks [n][cols/32]; read if the matrix wants them */
+    int64_t n;
     float *y;
     int64_t ldy;
 } pl_product;
 
-/* Products of one input: x [n][cols], and the same rows in blocks, q8 [n][cols/32], where a matrix wants
- * them (else NULL). scratch: per worker. Results do not depend on the number of workers. */
-pl_status pl_linear_multiply(const pl_product *products, int count, const float *x,
-                             const pl_act_block *q8, int64_t n, float *const *scratch,
-                             pl_pool *pool);
+/* All products in one parallel loop. scratch: per worker. Results do not depend on the number of workers. */
+pl_status pl_linear_multiply(const pl_product *products, int count, float *const *scratch, pl_pool *pool);
 
 #endif

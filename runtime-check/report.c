@@ -6,150 +6,116 @@
 #include "core/linalg.h"
 #include "runtime-check/check.h"
 
-/* cJSON's adders give NULL when there is no memory; one look at the end of a document is not enough to
- * tell, so each is noted here. */
-typedef struct writer {
-    pl_json *object;
-    bool failed;
-} writer;
-
-static void number(writer *w, const char *key, double value)
-{
-    if (!cJSON_AddNumberToObject(w->object, key, value)) w->failed = true;
-}
-
-static void string(writer *w, const char *key, const char *value)
-{
-    pl_json *item = value ? cJSON_AddStringToObject(w->object, key, value)
-                          : cJSON_AddNullToObject(w->object, key);
-    if (!item) w->failed = true;
-}
-
-static void boolean(writer *w, const char *key, bool value)
-{
-    if (!cJSON_AddBoolToObject(w->object, key, value)) w->failed = true;
-}
-
-static void device(writer *w)
+static void device(pl_json_writer *w)
 {
     char model[128], flags[128], text[300];
     snprintf(text, sizeof text, "cpu: %s, %s", pl_cpu_model(model, sizeof model),
              pl_cpu_names(pl_cpu_flags(), flags, sizeof flags));
-    string(w, "device", text);
+    pl_json_put_text(w, "device", text);
 }
 
-static pl_status begin(writer *w)
+static pl_status begin(pl_json_writer **w, const char *schema)
 {
-    *w = (writer){ cJSON_CreateObject(), false };
-    return w->object ? PL_OK : pl_fail(PL_E_MEMORY, "no memory for the report");
+    PL_TRY(pl_json_writer_create(w));
+    pl_json_begin_object(*w, NULL);
+    pl_json_put_text(*w, "schema", schema);
+    return PL_OK;
 }
 
-static pl_status end(writer *w, pl_json **out)
+static pl_status end(pl_json_writer *w, char **text)
 {
-    *out = w->object;
-    if (!w->failed) return PL_OK;
-    pl_json_free(w->object);
-    *out = NULL;
-    return pl_fail(PL_E_MEMORY, "no memory for the report");
+    pl_status code = pl_json_finish(w, text);
+    pl_json_writer_destroy(w);
+    return code;
 }
 
-static writer nested(writer *w, const char *key)
+static void versions(pl_json_writer *w)
 {
-    writer inner = { cJSON_AddObjectToObject(w->object, key), false };
-    if (!inner.object) w->failed = true;
-    return inner;
+    pl_json_begin_object(w, "versions");
+    pl_json_put_text(w, "planish", PL_VERSION);
+    pl_json_put_text(w, "blas", pl_linalg_version());
+    pl_json_end(w);
 }
 
-static void versions(writer *w)
+static void digests(pl_json_writer *w, const pl_check_result *r)
 {
-    writer v = nested(w, "versions");
-    if (!v.object) return;
-    string(&v, "planish", PL_VERSION);
-    string(&v, "blas", pl_linalg_version());
-    w->failed |= v.failed;
+    pl_json_begin_object(w, "digests");
+    pl_json_put_text(w, "model", r->digest_model);
+    pl_json_put_text(w, "against", r->against ? r->digest_against : NULL);
+    pl_json_put_text(w, "text", r->digest_text);
+    pl_json_end(w);
 }
 
-static void digests(writer *w, const pl_check_result *r)
+static void missed(pl_json_writer *w, const pl_check_result *r)
 {
-    writer d = nested(w, "digests");
-    if (!d.object) return;
-    string(&d, "model", r->digest_model);
-    string(&d, "against", r->against ? r->digest_against : NULL);
-    string(&d, "text", r->digest_text);
-    w->failed |= d.failed;
+    pl_json_begin_array(w, "missed");
+    for (int i = 0; i < r->missed_count; i++) pl_json_put_text(w, NULL, r->missed[i]);
+    pl_json_end(w);
 }
 
-static void missed(writer *w, const pl_check_result *r)
+pl_status pl_check_json(const pl_check_result *r, char **text)
 {
-    pl_json *list = cJSON_AddArrayToObject(w->object, "missed");
-    if (!list) w->failed = true;
-    for (int i = 0; list && i < r->missed_count; i++) {
-        pl_json *item = cJSON_CreateString(r->missed[i]);
-        if (item && cJSON_AddItemToArray(list, item)) continue;
-        cJSON_Delete(item);
-        w->failed = true;
-    }
+    pl_json_writer *w;
+    PL_TRY(begin(&w, "planish.report/1"));
+    pl_json_put_text(w, "model", r->model);
+    pl_json_put_text(w, "against", r->against);
+    pl_json_put_text(w, "text", r->options.text);
+    const char *protocol = r->options.protocol == PL_PROTOCOL_LCPP ? "lcpp" : "full";
+    pl_json_put_text(w, "protocol", r->encoder ? "embedding" : protocol);
+    pl_json_put_text(w, "bos", r->bos_used);
+    pl_json_put_int(w, "ctx", r->options.ctx);
+    pl_json_put_int(w, "chunks", r->chunks);
+    pl_json_put_int(w, "tokens_scored", r->tokens_scored);
+    pl_json_put_int(w, "size_bytes", r->size_bytes);
+    pl_json_put_number(w, "bpw_body", r->bpw_body);
+    pl_json_put_number(w, "bpw_file", r->bpw_file);
+    pl_json_put_number(w, "ppl", r->ppl);
+    pl_json_put_number(w, "ppl_err", r->ppl_err);
+    pl_json_put_number(w, "ppl_base", r->ppl_base);
+    pl_json_put_number(w, "ppl_ratio", r->ppl_ratio);
+    pl_json_put_number(w, "kld_mean", r->kld_mean);
+    pl_json_put_number(w, "kld_err", r->kld_err);
+    pl_json_put_number(w, "kld_median", r->kld_median);
+    pl_json_put_number(w, "kld_p99", r->kld_p99);
+    pl_json_put_number(w, "kld_p999", r->kld_p999);
+    pl_json_put_number(w, "kld_max", r->kld_max);
+    pl_json_put_number(w, "kld_floor", r->kld_floor);
+    pl_json_put_number(w, "top1", r->top1);
+    pl_json_put_number(w, "rms_dp", r->rms_dp);
+    pl_json_put_number(w, "cos_mean", r->cos_mean);
+    pl_json_put_number(w, "cos_p01", r->cos_p01);
+    pl_json_put_number(w, "cos_min", r->cos_min);
+    pl_json_put_number(w, "cos_floor", r->cos_floor);
+    pl_json_put_number(w, "sim_rms", r->sim_rms);
+    pl_json_put_number(w, "pp_tps", r->pp_tps);
+    pl_json_put_number(w, "tg_tps", r->tg_tps);
+    pl_json_put_text(w, "mode", r->options.mode == PL_MODE_EXACT ? "exact" : "fast");
+    device(w);
+    pl_json_put_int(w, "threads", r->threads);
+    pl_json_put_number(w, "seconds", r->seconds);
+    pl_json_put_int(w, "peak_rss_bytes", pl_rss_peak_bytes());
+    pl_json_put_number(w, "seed", (double)r->options.seed);
+    pl_json_put_int(w, "nonfinite", r->nonfinite);
+    versions(w);
+    digests(w, r);
+    pl_json_put_bool(w, "passed", r->passed);
+    missed(w, r);
+    return end(w, text);
 }
 
-pl_status pl_check_json(const pl_check_result *r, pl_json **out)
+pl_status pl_bench_json(const pl_bench_result *r, char **text)
 {
-    writer w;
-    PL_TRY(begin(&w));
-    string(&w, "schema", "planish.report/1");
-    string(&w, "model", r->model);
-    string(&w, "against", r->against);
-    string(&w, "text", r->options.text);
-    string(&w, "protocol", r->options.protocol == PL_PROTOCOL_LCPP ? "lcpp" : "full");
-    string(&w, "bos", r->bos_used);
-    number(&w, "ctx", r->options.ctx);
-    number(&w, "chunks", r->chunks);
-    number(&w, "tokens_scored", (double)r->tokens_scored);
-    number(&w, "size_bytes", (double)r->size_bytes);
-    number(&w, "bpw_body", r->bpw_body);
-    number(&w, "bpw_file", r->bpw_file);
-    number(&w, "ppl", r->ppl);
-    number(&w, "ppl_err", r->ppl_err);
-    number(&w, "ppl_base", r->ppl_base);
-    number(&w, "ppl_ratio", r->ppl_ratio);
-    number(&w, "kld_mean", r->kld_mean);
-    number(&w, "kld_err", r->kld_err);
-    number(&w, "kld_median", r->kld_median);
-    number(&w, "kld_p99", r->kld_p99);
-    number(&w, "kld_p999", r->kld_p999);
-    number(&w, "kld_max", r->kld_max);
-    number(&w, "kld_floor", r->kld_floor);
-    number(&w, "top1", r->top1);
-    number(&w, "rms_dp", r->rms_dp);
-    number(&w, "pp_tps", r->pp_tps);
-    number(&w, "tg_tps", r->tg_tps);
-    string(&w, "mode", r->options.mode == PL_MODE_EXACT ? "exact" : "fast");
-    device(&w);
-    number(&w, "threads", r->threads);
-    number(&w, "seconds", r->seconds);
-    number(&w, "peak_rss_bytes", (double)pl_rss_peak_bytes());
-    number(&w, "seed", (double)r->options.seed);
-    number(&w, "nonfinite", (double)r->nonfinite);
-    versions(&w);
-    digests(&w, r);
-    boolean(&w, "passed", r->passed);
-    missed(&w, r);
-    return end(&w, out);
-}
-
-pl_status pl_bench_json(const pl_bench_result *r, pl_json **out)
-{
-    writer w;
-    PL_TRY(begin(&w));
-    string(&w, "schema", "planish.bench/1");
-    number(&w, "pp_tps", r->pp_tps);
-    number(&w, "pp_spread", r->pp_spread);
-    number(&w, "tg_tps", r->tg_tps);
-    number(&w, "tg_spread", r->tg_spread);
-    number(&w, "tg_bytes_per_token", (double)r->tg_bytes_per_token);
-    number(&w, "tg_gbps", r->tg_gbps);
-    number(&w, "read_gbps", r->read_gbps);
-    number(&w, "tg_bandwidth_share", r->tg_bandwidth_share);
-    number(&w, "threads", r->threads);
-    device(&w);
-    return end(&w, out);
+    pl_json_writer *w;
+    PL_TRY(begin(&w, "planish.bench/1"));
+    pl_json_put_number(w, "pp_tps", r->pp_tps);
+    pl_json_put_number(w, "pp_spread", r->pp_spread);
+    pl_json_put_number(w, "tg_tps", r->tg_tps);
+    pl_json_put_number(w, "tg_spread", r->tg_spread);
+    pl_json_put_int(w, "tg_bytes_per_token", r->tg_bytes_per_token);
+    pl_json_put_number(w, "tg_gbps", r->tg_gbps);
+    pl_json_put_number(w, "read_gbps", r->read_gbps);
+    pl_json_put_number(w, "tg_bandwidth_share", r->tg_bandwidth_share);
+    pl_json_put_int(w, "threads", r->threads);
+    device(w);
+    return end(w, text);
 }

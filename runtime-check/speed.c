@@ -133,6 +133,7 @@ pl_status pl_bench_run(pl_source *model, const pl_bench_options *options, pl_poo
                        pl_bench_result *out)
 {
     bench b = { .options = options, .hp = &model->model->hp };
+    if (b.hp->encoder) return pl_fail(PL_E_WISH, "%s is an encoder, which writes no tokens to time", model->path);
     *out = (pl_bench_result){ .threads = pl_pool_workers(pool) };
     pl_status status = prepare(&b, model, pool);
     if (status == PL_OK) status = measure(&b, out);

@@ -15,7 +15,6 @@ struct pl_tokenizer {
     pl_token_map map;
     pl_pairs pairs;
     pl_added added;
-    uint32_t longest;                   /* bytes of a token */
     pl_spm spm;                         /* SPM only; what follows: byte-level only */
     pl_byte_alphabet alphabet;
     int32_t byte_id[256];               /* -1: no token */
@@ -29,11 +28,16 @@ static pl_status build(pl_tokenizer *t)
     const pl_vocab *vocab = t->vocab;
     if ((vocab->add_bos && !in_range(vocab, vocab->bos)) || (vocab->add_eos && !in_range(vocab, vocab->eos)))
         return pl_fail(PL_E_INPUT, "vocabulary: asks for a token at the start or end, but does not name it");
-    for (int32_t id = 0; id < vocab->count; id++)
-        if (vocab->token[id].len > t->longest) t->longest = vocab->token[id].len;
     PL_TRY(pl_token_map_create(vocab, "vocabulary", t->arena, &t->map));
+    if (vocab->kind == PL_VOCAB_SPM) {
+        PL_TRY(pl_spm_spell(&t->map, t->arena, &vocab));
+        if (vocab != t->vocab) PL_TRY(pl_token_map_create(vocab, "vocabulary", t->arena, &t->map));
+    }
     PL_TRY(pl_added_create(vocab, t->arena, &t->added));
     if (vocab->kind == PL_VOCAB_SPM) return pl_spm_create(&t->map, t->arena, &t->pairs, &t->spm);
+    if (vocab->kind == PL_VOCAB_WPM)
+        return in_range(vocab, vocab->unk) ? PL_OK : pl_fail(PL_E_INPUT, "vocabulary: WordPiece, but without an "
+                                                             "unknown token");
 
     PL_TRY(pl_bpe_pairs(&t->map, t->arena, &t->pairs));
     pl_byte_alphabet_fill(&t->alphabet);
@@ -86,13 +90,14 @@ typedef struct encoder {
     seen *cache;                        /* [cache_mask + 1] */
     uint64_t cache_mask;
     char *spelling;                     /* room for a word as the vocabulary spells it */
+    pl_arena *composed;                 /* stretches in normalization form C: the cache points into them */
 } encoder;
 
 /* A word that is a token as a whole; -1: it is none. */
 static int32_t whole_word(encoder *e, const char *word, size_t len)
 {
     const pl_tokenizer *t = e->t;
-    if (len > t->longest) return -1;
+    if (len > t->map.longest) return -1;
     uint32_t n = 0;
     for (size_t i = 0; i < len; i++)
         n += (uint32_t)pl_utf8_put(t->alphabet.character[(uint8_t)word[i]], e->spelling + n);
@@ -116,7 +121,7 @@ static pl_status encode_word(void *ctx, const char *word, size_t len)
         }
     }
     int64_t first = e->ids.count;
-    int32_t whole = pl_pretokenizer_whole_words(t->pre) ? whole_word(e, word, len) : -1;
+    int32_t whole = t->vocab->whole_words ? whole_word(e, word, len) : -1;
     if (whole >= 0) {
         PL_TRY(pl_ids_add(&e->ids, &whole, 1));
     } else {
@@ -132,13 +137,26 @@ static pl_status encode_word(void *ctx, const char *word, size_t len)
 
 /* A stretch between added tokens. Each gets its own space prefix, as in the reference, whose normalizer
  * sees one stretch after the other. */
-static pl_status encode_stretch(encoder *e, const char *text, size_t len)
+static pl_status encode_stretch(encoder *e, const char *text, size_t len, bool first)
 {
+    static const char space[] = "\xE2\x96\x81";      /* U+2581, what spaces become */
     const pl_tokenizer *t = e->t;
     if (len == 0) return PL_OK;
-    if (t->vocab->kind == PL_VOCAB_BPE) return pl_pretokenizer_split(t->pre, text, len, encode_word, e);
-    PL_TRY(pl_spm_symbols(&t->spm, &t->map, text, len, &e->merger));
-    return pl_merger_run(&e->merger, &t->pairs, &e->ids);
+    if (t->vocab->kind == PL_VOCAB_WPM) return pl_wpm_encode(&t->map, text, len, &e->ids);
+    if (t->vocab->kind == PL_VOCAB_SPM) {
+        const bool prefix = t->vocab->add_space_prefix && (first || !t->vocab->prefix_first) &&
+                            (!t->vocab->prefix_unspaced || !(text[0] == ' ' || (len > 2 && !memcmp(text, space, 3))));
+        PL_TRY(pl_spm_symbols(&t->spm, &t->map, text, len, prefix, &e->merger));
+        return pl_merger_run(&e->merger, &t->pairs, &e->ids);
+    }
+    char *composed = NULL;
+    if (t->vocab->nfc) PL_TRY(pl_text_normalize(text, len, true, &composed, &len));
+    if (composed) {
+        text = pl_arena_text(e->composed, composed, len);
+        pl_free(composed);
+        if (!text) return PL_E_MEMORY;
+    }
+    return pl_pretokenizer_split(t->pre, text, len, encode_word, e);
 }
 
 static pl_status encode_text(encoder *e, const char *text, size_t len, bool special)
@@ -146,7 +164,7 @@ static pl_status encode_text(encoder *e, const char *text, size_t len, bool spec
     for (size_t at = 0; at < len;) {
         size_t start = len, end = len;
         int32_t id = pl_added_find(&e->t->added, text, len, at, special, &start, &end);
-        PL_TRY(encode_stretch(e, text + at, start - at));
+        PL_TRY(encode_stretch(e, text + at, start - at, at == 0));
         if (id >= 0) PL_TRY(pl_ids_add(&e->ids, &id, 1));
         at = end;
     }
@@ -160,7 +178,8 @@ static pl_status prepare(encoder *e, size_t len)
     while (slots < len / 4 && slots < 65536) slots *= 2;
     e->cache = pl_alloc((int64_t)slots, sizeof *e->cache);
     e->cache_mask = slots - 1;
-    e->spelling = pl_alloc(2 * (int64_t)e->t->longest + 4, 1);
+    e->spelling = pl_alloc(2 * (int64_t)e->t->map.longest + 4, 1);
+    if (e->t->vocab->nfc) PL_TRY(pl_arena_create(&e->composed));
     return e->cache && e->spelling ? PL_OK : PL_E_MEMORY;
 }
 
@@ -228,6 +247,7 @@ pl_status pl_tokenizer_encode(const pl_tokenizer *t, const char *text, size_t le
     pl_merger_free(&e.merger);
     pl_free(e.cache);
     pl_free(e.spelling);
+    pl_arena_destroy(e.composed);
     pl_free(repaired);
     if (status != PL_OK) {
         pl_free(e.ids.id);
@@ -271,7 +291,7 @@ int pl_tokenizer_piece(const pl_tokenizer *t, int32_t id, bool special, char *ou
             uint32_t c = 0;
             int n = pl_utf8_next(text.s + i, text.len - i, &c);
             if (n == 0) n = 1, c = UINT32_MAX;          /* a spelling that is no text goes out as it is */
-            if (vocab->kind == PL_VOCAB_SPM && c == 0x2581) put(&w, " ", 1);
+            if (vocab->kind != PL_VOCAB_BPE && c == 0x2581) put(&w, " ", 1);
             else if (vocab->kind == PL_VOCAB_BPE && c < (uint32_t)PL_COUNT(t->alphabet.byte) &&
                      t->alphabet.byte[c] >= 0)
                 put(&w, &(char){ (char)t->alphabet.byte[c] }, 1);

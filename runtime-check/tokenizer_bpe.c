@@ -1,23 +1,24 @@
 /* tokenizer_bpe.c: merging neighbours by rank, and the byte alphabet of byte-level vocabularies. */
+#include "core/hash.h"
 #include "core/text.h"
 #include "runtime-check/tokenizer_parts.h"
 
 /* ---- pairs: a hash table, open addressing; an empty slot has left = -1 ---- */
 
+/* Multiplying by a random odd number and keeping the upper bits spreads any set of keys; with a fixed one a
+ * file could choose merges that share a slot. */
 static uint64_t pair_slot(const pl_pairs *pairs, int32_t left, int32_t right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    key *= UINT64_C(0x9E3779B97F4A7C15);
-    key ^= key >> 32;
-    key *= UINT64_C(0xD6E8FEB86659FD93);
-    return (key ^ key >> 32) & pairs->mask;
+    return key * pairs->factor >> pairs->shift;
 }
 
 pl_status pl_pairs_create(int64_t count, pl_arena *arena, pl_pairs *out)
 {
     uint64_t slots = 16;
-    while (slots < (uint64_t)count * 2) slots *= 2;
-    *out = (pl_pairs){ PL_NEW(arena, pl_pair, (int64_t)slots), slots - 1 };
+    int shift = 60;
+    for (; slots < (uint64_t)count * 2; slots *= 2) shift--;
+    *out = (pl_pairs){ PL_NEW(arena, pl_pair, (int64_t)slots), slots - 1, pl_hash_key("pairs", 5) | 1, shift };
     if (!out->slot) return PL_E_MEMORY;
     for (uint64_t i = 0; i < slots; i++) out->slot[i].left = -1;
     return PL_OK;

@@ -14,7 +14,7 @@ pl_status pl_ids_add(pl_ids *ids, const int32_t *id, int64_t count);
 
 /* Pair of neighbours -> what they become. Lower ranks go first. */
 typedef struct pl_pair { int32_t left, right, result; uint32_t rank; } pl_pair;
-typedef struct pl_pairs { pl_pair *slot; uint64_t mask; } pl_pairs;
+typedef struct pl_pairs { pl_pair *slot; uint64_t mask, factor; int shift; } pl_pairs;
 
 /* Room for `count` pairs, from arena. */
 pl_status pl_pairs_create(int64_t count, pl_arena *arena, pl_pairs *out);
@@ -56,12 +56,21 @@ typedef struct pl_spm {
     int32_t byte[256];                  /* ids of "<0x00>" .. "<0xFF>" */
 } pl_spm;
 
+/* The map's vocabulary with its user-defined tokens' spaces as U+2581, which they are once text is cut, where
+ * no other token is spelled so: a copy in arena, or itself if none has spaces. */
+pl_status pl_spm_spell(const pl_token_map *map, pl_arena *arena, const pl_vocab **out);
 /* Pairs from the scores, and the byte tokens; PL_E_INPUT for scores that are no order, or if a byte has
  * no token. */
 pl_status pl_spm_create(const pl_token_map *map, pl_arena *arena, pl_pairs *pairs, pl_spm *out);
-/* A stretch of text between added tokens, valid UTF-8, onto the merger's chain. */
+/* A stretch of text between added tokens, valid UTF-8, onto the merger's chain; `prefix`: with a space in
+ * front. */
 pl_status pl_spm_symbols(const pl_spm *spm, const pl_token_map *map, const char *text, size_t len,
-                         pl_merger *m);
+                         bool prefix, pl_merger *m);
+
+/* ---- WordPiece (tokenizer_wpm.c) ---- */
+
+/* Appends the ids of a stretch of text between added tokens, valid UTF-8. */
+pl_status pl_wpm_encode(const pl_token_map *map, const char *text, size_t len, pl_ids *ids);
 
 /* ---- pre-tokenizers (pretokenize.c): text -> words that never merge across ---- */
 
@@ -70,8 +79,6 @@ typedef struct pl_pretokenizer pl_pretokenizer;
 /* PL_E_INPUT if there is none of this name; the sentence lists those there are. */
 pl_status pl_pretokenizer_create(const char *name, pl_pretokenizer **out);
 void pl_pretokenizer_destroy(pl_pretokenizer *p);
-/* Does a whole word that is a token become that token, whatever the merges say? */
-bool pl_pretokenizer_whole_words(const pl_pretokenizer *p);
 /* Calls `word` for each word, in order; together they are the text, which must be valid UTF-8. */
 typedef pl_status (*pl_word_fn)(void *ctx, const char *word, size_t len);
 pl_status pl_pretokenizer_split(const pl_pretokenizer *p, const char *text, size_t len, pl_word_fn word,
@@ -82,13 +89,14 @@ pl_status pl_pretokenizer_split(const pl_pretokenizer *p, const char *text, size
 typedef struct pl_added {
     pl_pairs step;                      /* a trie: node, byte -> node */
     int32_t *token;                     /* [nodes] id that ends there, -1: none */
-    const uint8_t *type;                /* of the vocabulary */
+    const pl_vocab *vocab;
 } pl_added;
 
 /* PL_E_INPUT for an added token so long that looking for it could take forever. */
 pl_status pl_added_create(const pl_vocab *vocab, pl_arena *arena, pl_added *out);
-/* The first added token in text at or behind `from`, the longest of those that begin there; -1: none.
- * `special` false: user-defined ones only. */
+/* The first added token in text (valid UTF-8) at or behind `from`, the longest of those that begin there; -1:
+ * none. `special` false: user-defined ones only. What it takes from the text, with the white space around
+ * that belongs to it, is start .. end-1. */
 int32_t pl_added_find(const pl_added *added, const char *text, size_t len, size_t from, bool special,
                       size_t *start, size_t *end);
 

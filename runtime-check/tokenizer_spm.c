@@ -6,6 +6,8 @@
 #include "core/text.h"
 #include "runtime-check/tokenizer_parts.h"
 
+static const pl_text space = { "\xE2\x96\x81", 3 };        /* U+2581 */
+
 /* Ranks in the order of falling scores, equal for equal scores: the bits of a float, read as an integer
  * with the sign undone, rise with its value. */
 static uint32_t rank_of(float score)
@@ -42,6 +44,49 @@ static pl_status score_pairs(const pl_token_map *map, pl_arena *arena, pl_pairs 
     return pl_token_map_cuts(map, put_cut, &job);
 }
 
+static bool has_spaces(const pl_vocab *vocab, int32_t id)
+{
+    return vocab->type[id] == PL_TOKEN_USER && memchr(vocab->token[id].s, ' ', vocab->token[id].len);
+}
+
+/* `t` with U+2581 for spaces. */
+static pl_status spell(pl_text t, pl_arena *arena, pl_text *out)
+{
+    char *to = PL_NEW(arena, char, 3 * (int64_t)t.len + 1);
+    if (!to) return PL_E_MEMORY;
+    *out = (pl_text){ to, 0 };
+    for (uint32_t i = 0; i < t.len; i++) {
+        const uint32_t n = t.s[i] == ' ' ? space.len : 1;
+        memcpy(to + out->len, n > 1 ? space.s : t.s + i, n);
+        out->len += n;
+    }
+    to[out->len] = 0;
+    return PL_OK;
+}
+
+pl_status pl_spm_spell(const pl_token_map *map, pl_arena *arena, const pl_vocab **out)
+{
+    const pl_vocab *vocab = map->vocab;
+    int32_t id = 0;
+    while (id < vocab->count && !has_spaces(vocab, id)) id++;
+    *out = vocab;
+    if (id == vocab->count) return PL_OK;
+    pl_vocab *copy = PL_NEW(arena, pl_vocab, 1);
+    pl_text *token = PL_NEW(arena, pl_text, vocab->count);
+    if (!copy || !token) return PL_E_MEMORY;
+    *copy = *vocab;
+    copy->token = token;
+    memcpy(token, vocab->token, (size_t)vocab->count * sizeof *token);
+    for (; id < vocab->count; id++) {
+        pl_text marked;
+        if (!has_spaces(vocab, id)) continue;
+        PL_TRY(spell(token[id], arena, &marked));
+        if (pl_token_map_find(map, marked, (pl_text){ "", 0 }) < 0) token[id] = marked;
+    }
+    *out = copy;
+    return PL_OK;
+}
+
 pl_status pl_spm_create(const pl_token_map *map, pl_arena *arena, pl_pairs *pairs, pl_spm *out)
 {
     if (!map->vocab->score)
@@ -65,10 +110,9 @@ static pl_status add_character(const pl_spm *spm, const pl_token_map *map, pl_te
 }
 
 pl_status pl_spm_symbols(const pl_spm *spm, const pl_token_map *map, const char *text, size_t len,
-                         pl_merger *m)
+                         bool prefix, pl_merger *m)
 {
-    const pl_text space = { "\xE2\x96\x81", 3 };        /* U+2581 */
-    if (len > 0 && map->vocab->add_space_prefix) PL_TRY(add_character(spm, map, space, m));
+    if (prefix) PL_TRY(add_character(spm, map, space, m));
     for (size_t i = 0; i < len;) {
         uint32_t codepoint;
         int n = pl_utf8_next(text + i, len - i, &codepoint);

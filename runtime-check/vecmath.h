@@ -99,6 +99,32 @@ static inline float pl_sum_f32(const float *x, int64_t n)
     return sum;
 }
 
+/* Σ x, in double. */
+static inline double pl_sum_wide(const float *x, int64_t n)
+{
+    double lane[PL_LANES] = { 0 }, sum = 0;
+    int64_t i = 0;
+    for (; i + PL_LANES <= n; i += PL_LANES) {
+        for (int l = 0; l < PL_LANES; l++) lane[l] += x[i + l];
+    }
+    for (; i < n; i++) sum += x[i];
+    for (int l = 0; l < PL_LANES; l++) sum += lane[l];
+    return sum;
+}
+
+/* Σ (x - middle)², in double. */
+static inline double pl_sum_deviations(const float *x, double middle, int64_t n)
+{
+    double lane[PL_LANES] = { 0 }, sum = 0;
+    int64_t i = 0;
+    for (; i + PL_LANES <= n; i += PL_LANES) {
+        for (int l = 0; l < PL_LANES; l++) lane[l] += (x[i + l] - middle) * (x[i + l] - middle);
+    }
+    for (; i < n; i++) sum += (x[i] - middle) * (x[i] - middle);
+    for (int l = 0; l < PL_LANES; l++) sum += lane[l];
+    return sum;
+}
+
 /* Σ x², in double. */
 static inline double pl_sum_squares(const float *x, int64_t n)
 {

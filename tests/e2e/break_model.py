@@ -111,6 +111,7 @@ WAYS = {
     "extra-layer": lambda m: m.json(CONFIG, lambda c: c.__setitem__("num_hidden_layers", 4)),
     "nan": lambda m: m.poison(Q3, 17, 5, float("nan")),
     "infinity": lambda m: m.poison("model.embed_tokens.weight", 511, 63, float("-inf")),
+    "huge": lambda m: m.poison(Q3, 17, 5, 1e30),
     "lost-shard": lost_shard,
     "wrong-shard": lambda m: m.shard("model-00001-of-00002.safetensors"),
     "shards": lambda m: m.shard(),

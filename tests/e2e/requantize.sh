@@ -10,3 +10,8 @@ try planish convert q8.gguf -o q8-again.gguf --type q8_0 -j 2
 same q8.gguf q8-again.gguf
 try planish convert q8.gguf -o q4-from-q8.gguf --type q4_0 -j 2
 differ q4.gguf q4-from-q8.gguf
+# Whatever it is quantized to, it is told; what fills blocks of one value only has lost nothing worth a word.
+for type in q5_1 q5_0 q4_1 q4_0 bf16 f16; do
+    planish convert "$stories" -o $type.gguf --type $type -j 2 > /dev/null
+    try planish convert $type.gguf -o from-$type.gguf --type q8_0 -j 2 > /dev/null
+done

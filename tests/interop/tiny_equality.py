@@ -65,7 +65,32 @@ def default_left_out(types, ours, theirs, folder, model):
     return types is None and theirs["value"] is False
 
 
+def default_head_size_spelled_out(types, ours, theirs, folder, model):
+    """The converter writes the size of a head if config.json does; ours always says it."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return theirs is None and ours == config["hidden_size"] // config["num_attention_heads"]
+
+
+def what_the_converter_leaves_out(types, ours, theirs, folder, model):
+    """Mistral's window and Gemma 2's factor of q k: the converter drops them and llama.cpp computes something
+    else than the model. Our engine follows the key; converting warns that llama.cpp does not."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    follows = {config.get("sliding_window"), float(np.float32(config.get("query_pre_attn_scalar", 1) ** -0.5))}
+    return theirs is None and ours in follows
+
+
+def another_end(types, ours, theirs, folder, model):
+    """Ids that generation_config.json says end a text: those without a key or a text of their own."""
+    config = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    return theirs is None and ours in config["eos_token_id"]
+
+
 MEANT = {
+    "tokenizer.ggml.eot_token_id": another_end,
+    "llama.attention.key_length": default_head_size_spelled_out,
+    "llama.attention.value_length": default_head_size_spelled_out,
+    "llama.attention.sliding_window": what_the_converter_leaves_out,
+    "gemma2.attention.scale": what_the_converter_leaves_out,
     "tokenizer.ggml.scores": scores_follow_the_merges,
     "tokenizer.ggml.token_type": unknown_token_has_its_own_type,
     "tokenizer.ggml.add_bos_token": default_spelled_out_true_for_spm,
@@ -92,7 +117,9 @@ def compare_keys(ours, theirs, folder):
 
 def same_tensor(ours, theirs):
     if "values" not in theirs:
-        return ours == theirs
+        # the weight of a shared expert: one row of n for the converter, n values for us
+        one_row = theirs["name"].endswith("ffn_gate_inp_shexp.weight") and theirs["shape"][1:] == [1]
+        return ours == (theirs | {"shape": theirs["shape"][:1]} if one_row else theirs)
     # computed, by the converter in f32 throughout, by us in f64 and rounded once
     rest = {"values", "sha256"}
     return ({k: v for k, v in ours.items() if k not in rest} == {k: v for k, v in theirs.items() if k not in rest}

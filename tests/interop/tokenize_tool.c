@@ -21,7 +21,7 @@ static pl_status folder_vocab(const char *path, pl_arena *arena, pl_vocab **voca
     PL_TRY(pl_path_join(config_path, sizeof config_path, path, "config.json"));
     PL_TRY(pl_json_load(config_path, &config));
     pl_status status = pl_json_int(config, "vocab_size", true, 1, PL_MAX_VOCAB, config_path, &rows);
-    if (status == PL_OK) status = pl_hf_vocab_read(path, config, (int32_t)rows, arena, vocab);
+    if (status == PL_OK) status = pl_hf_vocab_read(path, config, (int32_t)rows, NULL, arena, vocab);
     pl_json_free(config);
     return status;
 }
@@ -69,7 +69,7 @@ static pl_status run(const char *path, const char *texts_path, bool special)
     if (pl_path_is_dir(path)) {
         status = folder_vocab(path, arena, &vocab);
     } else {
-        status = pl_source_open(pl_sources, path, PL_OPEN_WINDOWS, &source);
+        status = pl_source_open(pl_sources, path, NULL, &source);
         if (status == PL_OK) vocab = source->model->vocab;
     }
     if (status == PL_OK) status = pl_tokenizer_create(vocab, &t);

@@ -2,11 +2,14 @@
 
     tokenizer_equality.py BUILD_FOLDER WORK_FOLDER
 
-BUILD_FOLDER holds tokenize_tool and planish. Models: calib-data/stories260k, and the SmolLM2 folder that
-PLANISH_SMOLLM2 names. What is missing leaves its part out (without tokenizers all of it, exit 77); with
-PLANISH_NO_SKIP=1 it is a failure.
+BUILD_FOLDER holds tokenize_tool and planish. Models: calib-data/stories260k, those of tests/tiny/models, and the
+folders that PLANISH_SMOLLM2 and PLANISH_MINILM name. What is missing leaves its part out (without tokenizers all
+of it, exit 77); with PLANISH_NO_SKIP=1 it is a failure.
 
-Known difference of llama.cpp, the only one here: it does not read invalid UTF-8 as U+FFFD.
+Known differences of llama.cpp: it does not read invalid UTF-8 as U+FFFD, knows no normalization form, puts a space
+in front of every stretch where Metaspace says otherwise, and cuts runs of U+2581 into single ones.
+Known difference from tokenizers: a user-defined token of spaces is found in text as SentencePiece finds it, before
+anything merges, so U+2581 beside spaces may be cut otherwise; and BERT's categories are those of Unicode 8 there.
 """
 import importlib.util
 import json
@@ -17,6 +20,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import unicodedata
 
 NO_SKIP = os.environ.get("PLANISH_NO_SKIP") == "1"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -112,6 +116,16 @@ def ours(tool, model, texts, mode, work):
             [bytes.fromhex(line) for line in pieces.split("\n")[:-1]])
 
 
+def compare_engine(name, gguf, texts, got, failures, special=True):
+    """Against llama.cpp, if it is there, on texts that it reads as we do."""
+    if not importlib.util.find_spec("xllamacpp"):
+        return left_out("Python package xllamacpp")
+    from llama_cpp import LlamaCpp
+    engine = LlamaCpp(gguf)
+    failures.compare(f"{name} llama.cpp", texts, got, [engine.encode(t, special) for t in texts])
+    engine.close()
+
+
 class Failures:
     def __init__(self):
         self.count = 0
@@ -129,6 +143,7 @@ class Failures:
 def reference(folder, special):
     """The tokenizers package on a folder; without `special`, control tokens are plain text."""
     doc = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    doc["truncation"] = doc["padding"] = None
     if not special:
         doc["added_tokens"] = [t for t in doc["added_tokens"] if not t["special"]]
     return tokenizers.Tokenizer.from_str(json.dumps(doc))
@@ -142,11 +157,44 @@ def expected(folder, texts, special):
     return [front + e.ids for e in reference(folder, False).encode_batch(decoded, add_special_tokens=False)]
 
 
-def corpus(special):
-    texts = [p.read_bytes() for p in sorted((ROOT / "calib-data").glob("*.txt"))]
+def corpus(special, bytes_each=None, count=2000):
+    """The calibration texts, whole or their beginnings, and strings that are hard in one way or another."""
+    texts = [p.read_bytes()[:bytes_each] for p in sorted((ROOT / "calib-data").glob("*.txt"))]
     if len(texts) < 5:
         sys.exit("calib-data holds fewer than 5 texts")
-    return texts + NASTY + special_strings(special) + random_strings(2000, special)
+    return texts + NASTY + special_strings(special) + random_strings(count, special)
+
+
+def old_unicode(texts):
+    """Without the one character of random_strings that became punctuation after Unicode 8."""
+    return [t for t in texts if "\u061d".encode() not in t]
+
+
+def write_llama(folder, rows, **config):
+    """config.json and weights of a llama of one small layer, all zeros."""
+    (folder / "config.json").write_text(json.dumps({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32, "intermediate_size": 32,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": rows,
+        "rms_norm_eps": 1e-5, "max_position_embeddings": 64, "hidden_act": "silu", "tie_word_embeddings": True}
+        | config))
+    layer = "model.layers.0."
+    shapes = {"model.embed_tokens.weight": [rows, 32], "model.norm.weight": [32],
+              layer + "input_layernorm.weight": [32], layer + "post_attention_layernorm.weight": [32]}
+    shapes |= {f"{layer}self_attn.{x}_proj.weight": [32, 32] for x in "qkvo"}
+    shapes |= {f"{layer}mlp.{x}_proj.weight": [32, 32] for x in ("gate", "up", "down")}
+    header, at = {}, 0
+    for name, shape in shapes.items():
+        size = 4 * shape[0] * (shape[1] if len(shape) > 1 else 1)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(at))
+
+
+def convert(planish, folder, out):
+    done = subprocess.run([planish, "convert", folder, "-o", out, "--type", "f32", "--force"], capture_output=True)
+    if done.returncode:
+        sys.exit(f"planish convert {folder}: exit {done.returncode}: {done.stderr.decode(errors='replace')}")
 
 
 def bytes_without_token(doc):
@@ -177,30 +225,99 @@ def check_spelling(model, doc, texts, pieces, failures):
 
 
 def check_model(model, folder, tool, planish, work, failures):
+    """A vocabulary, whole texts: from its folder, and from a GGUF file of a small model with it."""
     doc = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    texts = corpus([t["content"] for t in doc["added_tokens"]])
-    got = {}
-    for mode in ("special", "plain"):
-        got[mode], pieces = ours(tool, folder, texts, mode, work)
-        failures.compare(f"{model} tokenizers {mode}", texts, got[mode], expected(folder, texts, mode == "special"))
+    special = [t["content"] for t in doc["added_tokens"]]
+    for mode, texts in (("plain", corpus(special, 20000)), ("special", corpus(special))):
+        got, pieces = ours(tool, folder, texts, mode, work)
+        failures.compare(f"{model} tokenizers {mode}", texts, got, expected(folder, texts, mode == "special"))
     check_spelling(model, doc, texts, pieces, failures)
-    if not planish:
-        return
-    gguf = work / f"{model}.gguf"
-    done = subprocess.run([planish, "convert", folder, "-o", gguf, "--type", "f16", "--force"], capture_output=True)
-    if done.returncode:
-        sys.exit(f"planish convert {folder}: exit {done.returncode}: {done.stderr.decode(errors='replace')}")
-    engine = None
-    if importlib.util.find_spec("xllamacpp"):
-        from llama_cpp import LlamaCpp
-        engine = LlamaCpp(gguf)
-    else:
-        left_out("Python package xllamacpp")
-    for mode in ("special", "plain"):
-        failures.compare(f"{model} from GGUF {mode}", texts, ours(tool, gguf, texts, mode, work)[0], got[mode])
-        if engine:
-            failures.compare(f"{model} llama.cpp {mode}", texts, got[mode],
-                             [engine.encode(t, mode == "special") for t in texts])
+    small, gguf = work / f"{model}-small", work / f"{model}.gguf"
+    small.mkdir(exist_ok=True)
+    for path in folder.glob("*token*.json"):
+        shutil.copy(path, small)
+    config = json.loads((folder / "config.json").read_text())
+    write_llama(small, config["vocab_size"], **{k: v for k, v in config.items() if k.endswith("_token_id")})
+    convert(planish, small, gguf)
+    failures.compare(f"{model} from GGUF", texts, ours(tool, gguf, texts, "special", work)[0], got)
+    compare_engine(model, gguf, texts, got, failures)
+    texts = corpus(special, 20000, 300)
+    compare_engine(f"{model} plain", gguf, texts, ours(tool, gguf, texts, "plain", work)[0], failures, False)
+
+
+# Of the tiny models: what llama.cpp does not do as their tokenizer.json says.
+NORMALIZED, METASPACE, STRIPPED = ("qwen", "bert"), ("mistral",), ("phi3",)
+
+
+def llama_cpp_agrees(model, text, special):
+    if model.startswith(NORMALIZED) and unicodedata.normalize("NFC", text) != text:
+        return False
+    if model.startswith(METASPACE) and (text[:1] in (" ", "\u2581") or any(t in text for t in special)):
+        return False
+    if model.startswith(STRIPPED) and any(t in text for t in special):
+        return False                    # it goes by the model's name
+    if model.startswith("bert") and (any(ord(c) > 0x24f for c in text) or max(map(len, text.split()), default=0) > 100):
+        return False                    # its categories of characters are others, and no word is too long for it
+    return not (model.startswith("gemma") and "\u2581" in text)
+
+
+def check_tiny(folder, tool, planish, work, failures):
+    """A tiny model: its table of ids, more strings through tokenizers, GGUF and llama.cpp."""
+    name = folder.name
+    table = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
+    for mode, key in (("special", "ids"), ("plain", "literal")):
+        rows = [row for row in table if row[key] is not None and None not in row[key]]
+        got = ours(tool, folder, [row["text"].encode() for row in rows], mode, work)[0]
+        failures.compare(f"{name} table {mode}", [row["text"] for row in rows], got, [row[key] for row in rows])
+    doc = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    special = [t["content"] for t in doc["added_tokens"]]
+    texts = corpus(special, 6000, 400)
+    if name == "bert":
+        texts = old_unicode(texts)
+    if name.startswith("gemma"):
+        texts = [t for t in texts if "\u2581".encode() not in t]
+    got = ours(tool, folder, texts, "special", work)[0]
+    failures.compare(f"{name} tokenizers", texts, got, expected(folder, texts, True))
+    gguf = work / f"{name}.gguf"
+    convert(planish, folder, gguf)
+    texts = [t for t in texts if llama_cpp_agrees(name, t.decode("utf-8", "replace"), special)]
+    got = ours(tool, folder, texts, "special", work)[0]
+    failures.compare(f"{name} from GGUF", texts, ours(tool, gguf, texts, "special", work)[0], got)
+    compare_engine(name, gguf, texts, got, failures)
+
+
+def check_word_pieces(folder, tool, work, failures):
+    """A BERT's real vocabulary, and the same with case and accents."""
+    for lower in (True, False):
+        variant = work / f"minilm-{'lower' if lower else 'cased'}"
+        variant.mkdir(exist_ok=True)
+        doc = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        doc["truncation"] = doc["padding"] = None
+        doc["normalizer"]["lowercase"] = lower
+        (variant / "tokenizer.json").write_text(json.dumps(doc), encoding="utf-8")
+        (variant / "config.json").write_text(json.dumps({"vocab_size": len(doc["model"]["vocab"])}))
+        special = [t["content"] for t in doc["added_tokens"]]
+        texts = old_unicode(corpus(special, None if lower else 20000))
+        failures.compare(f"{variant.name} tokenizers", texts, ours(tool, variant, texts, "special", work)[0],
+                         expected(variant, texts, True))
+
+
+def check_sentence_piece(folder, tool, work, failures):
+    """tokenizer.model alone, against SentencePiece itself."""
+    if not importlib.util.find_spec("sentencepiece"):
+        return left_out("Python package sentencepiece")
+    import sentencepiece
+    alone = work / f"{folder.name}-alone"
+    alone.mkdir(exist_ok=True)
+    shutil.copy(folder / "tokenizer.model", alone)
+    sp = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    (alone / "config.json").write_text(json.dumps({"vocab_size": sp.get_piece_size()}))
+    names = [sp.id_to_piece(i) for i in range(sp.get_piece_size()) if sp.is_control(i) or sp.is_unknown(i)]
+    texts = [t.decode("utf-8", "replace") for t in corpus(["<x>"], 20000, 600)]
+    texts = [t for t in texts if t and "\0" not in t and not any(n in t for n in names)]
+    failures.compare(f"{folder.name} sentencepiece", texts,
+                     ours(tool, alone, [t.encode() for t in texts], "plain", work)[0],
+                     [[sp.bos_id()] + sp.encode(t) for t in texts])
 
 
 USER_TOKENS = ["<user>", "<us", "  \n", "the", "\u00e9\u00e9", "Once upon"]
@@ -239,7 +356,7 @@ def check_variant(name, folder, change, tool, work, failures):
                                     "rstrip": False, "normalized": False, "special": False})
     (variant / "tokenizer.json").write_text(json.dumps(doc), encoding="utf-8")
     (variant / "config.json").write_text(json.dumps({"vocab_size": known + 10}), encoding="utf-8")
-    texts = corpus([t["content"] for t in doc["added_tokens"]])
+    texts = corpus([t["content"] for t in doc["added_tokens"]], 20000, 800)
     for mode in ("special", "plain"):
         failures.compare(f"variant {name} {mode}", texts, ours(tool, variant, texts, mode, work)[0],
                          expected(variant, texts, mode == "special"))
@@ -249,18 +366,25 @@ def main():
     build, work = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     work.mkdir(parents=True, exist_ok=True)
     tool = program(build, "tokenize_tool") or sys.exit(f"no tokenize_tool in {build}")
-    planish = program(build, "planish") or left_out("program planish")
+    planish = program(build, "planish") or sys.exit(f"no planish in {build}")
     smollm2 = os.environ.get("PLANISH_SMOLLM2") or left_out("PLANISH_SMOLLM2")
+    minilm = os.environ.get("PLANISH_MINILM") or left_out("PLANISH_MINILM")
     failures = Failures()
     stories260k = ROOT / "calib-data" / "stories260k"
     check_model("stories260k", stories260k, tool, planish, work, failures)
     check_variant("prefix", stories260k, lambda doc: None, tool, work, failures)
     check_variant("no-prefix", stories260k, no_prefix, tool, work, failures)
+    for table in sorted((ROOT / "tests" / "tiny" / "models").glob("*/tokens.json")):
+        check_tiny(table.parent, tool, planish, work, failures)
+    for name in ("mistral", "mixtral"):
+        check_sentence_piece(ROOT / "tests" / "tiny" / "models" / name, tool, work, failures)
     if smollm2:
         smollm2 = pathlib.Path(smollm2)
         check_model("smollm2", smollm2, tool, planish, work, failures)
         check_variant("gpt-2", smollm2, gpt2, tool, work, failures)
         check_variant("llama-bpe", smollm2, llama3, tool, work, failures)
+    if minilm:
+        check_word_pieces(pathlib.Path(minilm), tool, work, failures)
     return 1 if failures.count else 0
 
 

@@ -17,7 +17,7 @@ CLI = {"runtime-check/check.h": re.compile(r"cli/cmd_\w+\.c$"),
 # Header -> files that may include it.
 DOORS = {
     r"cblas\.h|lapacke?\.h|openblas.*": r"core/linalg\.[ch]",
-    r"cjson/.*|cJSON\.h": r"core/json\.[ch]",
+    r"yajl/.*": r"core/json_?\w*\.[ch]",
     r"xxhash\.h|openssl/.*": r"core/hash\.c",
     r"pcre2.*|utf8proc\.h": r"core/text\.c",
     r"popt\.h": r"cli/opts\.c",

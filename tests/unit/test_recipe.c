@@ -173,7 +173,7 @@ START_TEST(without_memory)
         ck_assert_msg(code == PL_OK || code == PL_E_MEMORY, "%d: %s", code, pl_error());
         pl_arena_destroy(fresh);
     }
-    ck_assert_int_gt(n, 10);
+    ck_assert_int_gt(n, 5);
 }
 END_TEST
 

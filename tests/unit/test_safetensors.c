@@ -54,6 +54,33 @@ START_TEST(one_file)
 }
 END_TEST
 
+/* Names that begin alike, and parts of longer strings. */
+START_TEST(finding)
+{
+    static const char *const names[] = { "a", "a.b", "a.b.c", "a.bb", "b" };
+    char header[512], *to = header + sprintf(header, "{");
+    for (int i = PL_COUNT(names) - 1; i >= 0; i--)
+        to += sprintf(to, "\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}%s", names[i], i,
+                      i + 1, i ? "," : "}");
+    save_st("x", header, "12345", 5);
+    pl_st_set set;
+    ck_assert_int_eq(pl_st_open_file(in("x"), arena, &set), PL_OK);
+    for (int i = 0; i < PL_COUNT(names); i++) {
+        char longer[16];
+        snprintf(longer, sizeof longer, "%s.b_x", names[i]);
+        const pl_st_tensor *t = pl_st_find(&set, longer, strlen(names[i]));
+        ck_assert_ptr_nonnull(t);
+        ck_assert_str_eq(t->name, names[i]);
+        ck_assert_ptr_null(pl_st_find(&set, longer, strlen(longer)));
+    }
+    ck_assert_ptr_null(pl_st_find(&set, "", 0));
+    ck_assert_ptr_null(pl_st_find(&set, "c", 1));
+    pl_st_close(&set);
+    pl_st_set none = { 0 };
+    ck_assert_ptr_null(pl_st_find(&none, "a", 1));
+}
+END_TEST
+
 START_TEST(no_tensors)
 {
     save_st("x", "{}", NULL, 0);
@@ -370,6 +397,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, one_file);
+    tcase_add_test(cases, finding);
     tcase_add_test(cases, no_tensors);
     tcase_add_test(cases, truncated);
     tcase_add_test(cases, flipped);

@@ -128,6 +128,61 @@ START_TEST(test_check)
 }
 END_TEST
 
+/* A text in form C or D; NULL: it is already. */
+static void expect_form(bool compose, const char *text, const char *want)
+{
+    char *out;
+    size_t len;
+    ck_assert_int_eq(pl_text_normalize(text, strlen(text), compose, &out, &len), PL_OK);
+    if (!want) ck_assert(!out && len == strlen(text));
+    else ck_assert_msg(out && len == strlen(want) && !memcmp(out, want, len), "'%s'", text);
+    pl_free(out);
+}
+
+START_TEST(test_forms)
+{
+    expect_form(true, "", NULL);
+    expect_form(true, "plain \xC3\xA9", NULL);
+    expect_form(true, "e\xCC\x81!", "\xC3\xA9!");
+    expect_form(true, "\xE1\x84\x80\xE1\x85\xA1\xE1\x86\xA8", "\xEA\xB0\x81");      /* Hangul */
+    expect_form(true, "a\xCC\x82\xCC\xA3", "\xE1\xBA\xAD");                          /* in their order */
+    expect_form(true, "\xEF\xAC\x81", "\xEF\xAC\x81");                                /* a ligature stays */
+    expect_form(true, "\xE2\x84\xAB", "\xC3\x85");                                     /* the unit Angstrom */
+    expect_form(false, "plain", NULL);
+    expect_form(false, "\xC3\xA9!", "e\xCC\x81!");
+    expect_form(false, "\xEA\xB0\x81", "\xE1\x84\x80\xE1\x85\xA1\xE1\x86\xA8");
+    char *out;
+    size_t len;
+    ck_assert_int_eq(pl_text_normalize("\0e\xCC\x81\0", 5, true, &out, &len), PL_OK);
+    ck_assert(len == 4 && !memcmp(out, "\0\xC3\xA9\0", 4));
+    pl_free(out);
+    pl_mem_fail_after(0);
+    ck_assert_int_eq(pl_text_normalize("e\xCC\x81", 3, true, &out, &len), PL_E_MEMORY);
+    pl_mem_fail_after(-1);
+    ck_assert_ptr_null(out);
+}
+END_TEST
+
+START_TEST(test_classes)
+{
+    static const struct { uint32_t c; unsigned want; } cases[] = {
+        { ' ', PL_CHAR_SPACE }, { '\t', PL_CHAR_SPACE | PL_CHAR_OTHER }, { 0x85, PL_CHAR_SPACE | PL_CHAR_OTHER },
+        { 0x1C, PL_CHAR_OTHER }, { 0xA0, PL_CHAR_SPACE }, { 0x3000, PL_CHAR_SPACE }, { 0x180E, PL_CHAR_OTHER },
+        { 0x200B, PL_CHAR_OTHER }, { 'a', PL_CHAR_WORD }, { '5', PL_CHAR_WORD }, { 0x4E2D, PL_CHAR_WORD },
+        { '_', PL_CHAR_PUNCTUATION | PL_CHAR_WORD }, { '!', PL_CHAR_PUNCTUATION }, { '$', 0 }, { 0x2581, 0 },
+        { 0x301, PL_CHAR_ACCENT | PL_CHAR_WORD }, { 0x903, PL_CHAR_WORD }, { 0xE000, PL_CHAR_OTHER },
+        { 0x10FFFF, 0 }, { 0x1F600, 0 },
+    };
+    for (int i = 0; i < PL_COUNT(cases); i++)
+        ck_assert_msg(pl_char_class(cases[i].c) == cases[i].want, "U+%04X: %u", cases[i].c, pl_char_class(cases[i].c));
+    uint32_t lower[2];
+    ck_assert(pl_char_lower('A', lower) == 1 && lower[0] == 'a');
+    ck_assert(pl_char_lower(0x416, lower) == 1 && lower[0] == 0x436);
+    ck_assert(pl_char_lower(0x130, lower) == 2 && lower[0] == 'i' && lower[1] == 0x307);
+    ck_assert(pl_char_lower('5', lower) == 1 && lower[0] == '5');
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("text");
@@ -140,6 +195,8 @@ int main(void)
     tcase_add_test(t, test_no_memory);
     tcase_add_test(t, test_round_trip);
     tcase_add_test(t, test_check);
+    tcase_add_test(t, test_forms);
+    tcase_add_test(t, test_classes);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

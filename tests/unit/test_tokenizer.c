@@ -5,130 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/pre.h"
 #include "core/rng.h"
-#include "core/text.h"
-#include "runtime-check/tokenizer.h"
-#include "runtime-check/tokenizer_parts.h"
-
-enum { MAX_TOKENS = 1200 };
-
-#define SPACE_A "\xE2\x96\x81" "a"     /* as SentencePiece spells " a" */
-
-/* ---- vocabularies made by hand ---- */
-
-static pl_arena *arena;
-static pl_vocab vocab;
-
-static int32_t add(const char *text, uint8_t type, float score)
-{
-    int32_t id = vocab.count++;
-    ck_assert_int_lt(id, MAX_TOKENS);
-    vocab.token[id] = (pl_text){ pl_arena_text(arena, text, strlen(text)), (uint32_t)strlen(text) };
-    vocab.type[id] = type;
-    vocab.score[id] = score;
-    return id;
-}
-
-static int32_t find(const char *text)
-{
-    for (int32_t id = 0; id < vocab.count; id++)
-        if (!strcmp(vocab.token[id].s, text)) return id;
-    ck_abort_msg("no token '%s'", text);
-}
-
-static void begin(pl_vocab_kind kind, const char *pre)
-{
-    ck_assert_int_eq(pl_arena_create(&arena), PL_OK);
-    vocab = (pl_vocab){ .kind = kind, .pre = pre, .bos = -1, .eos = -1, .unk = -1, .pad = -1 };
-    vocab.token = PL_ZNEW(arena, pl_text, MAX_TOKENS);
-    vocab.type = PL_ZNEW(arena, uint8_t, MAX_TOKENS);
-    vocab.score = PL_ZNEW(arena, float, MAX_TOKENS);
-    vocab.merge = PL_ZNEW(arena, pl_merge, MAX_TOKENS);
-}
-
-/* A byte-level merge; makes its token. */
-static void merge(const char *left, const char *right)
-{
-    char whole[64];
-    vocab.merge[vocab.merges++] = (pl_merge){ find(left), find(right) };
-    snprintf(whole, sizeof whole, "%s%s", left, right);
-    add(whole, PL_TOKEN_NORMAL, 0);
-}
-
-/* All bytes but 0x04; control tokens <s> 1, </s> 2, a user-defined one; a few merges. */
-static void byte_level(const char *pre)
-{
-    begin(PL_VOCAB_BPE, pre);
-    add("<unk>", PL_TOKEN_CONTROL, 0);
-    vocab.bos = add("<s>", PL_TOKEN_CONTROL, 0);
-    vocab.eos = add("</s>", PL_TOKEN_CONTROL, 0);
-    add("<user>", PL_TOKEN_USER, 0);
-    add("<us", PL_TOKEN_USER, 0);
-    pl_byte_alphabet alphabet;
-    pl_byte_alphabet_fill(&alphabet);
-    for (int b = 0; b < 256; b++) {
-        char s[5] = "";
-        pl_utf8_put(alphabet.character[b], s);
-        if (b != 4) add(s, PL_TOKEN_NORMAL, 0);
-    }
-    merge("a", "b");
-    merge("b", "c");
-    merge("c", "d");
-    merge("ab", "cd");
-    merge("\xC4\xA0", "a");             /* Ġa */
-    merge("a", "a");
-    merge("!", "!");
-    add("xyz", PL_TOKEN_NORMAL, 0);     /* a token that no merge makes */
-    vocab.eog[vocab.eogs++] = 2;
-}
-
-/* SentencePiece-style: <unk>, <s>, </s>, 256 bytes, ▁ and letters, then words by falling score. */
-static void sentence_piece(void)
-{
-    begin(PL_VOCAB_SPM, "default");
-    vocab.unk = add("<unk>", PL_TOKEN_UNKNOWN, 0);
-    vocab.bos = add("<s>", PL_TOKEN_CONTROL, 0);
-    vocab.eos = add("</s>", PL_TOKEN_CONTROL, 0);
-    for (unsigned b = 0; b < 256; b++) {
-        char name[8];
-        snprintf(name, sizeof name, "<0x%02X>", b);
-        add(name, PL_TOKEN_BYTE, 0);
-    }
-    static const char *const singles[] = { "\xE2\x96\x81", "a", "b", "c", "s", "<", ">", "s>" };
-    for (int i = 0; i < PL_COUNT(singles); i++) add(singles[i], PL_TOKEN_NORMAL, -100);
-    add("<user>", PL_TOKEN_USER, -100);
-    static const char *const words[] = { "bc", "ab", SPACE_A, "abc", "\xE2\x96\x81\xE2\x96\x81" };
-    for (int i = 0; i < PL_COUNT(words); i++) add(words[i], PL_TOKEN_NORMAL, -1 - (float)i);
-    vocab.add_space_prefix = true;
-    vocab.add_bos = true;
-}
-
-static void finish(void) { pl_arena_destroy(arena); }
+#include "tests/unit/tokenizer_fixture.h"
 
 /* ---- encoding ---- */
-
-/* The ids of text are those of the tokens spelled in `want`, parted by single spaces. */
-static void expect_bytes(const char *text, size_t len, bool special, pl_bos bos, const char *want)
-{
-    pl_tokenizer *t;
-    int32_t *ids;
-    int64_t count;
-    char got[4096] = "";
-    ck_assert_msg(pl_tokenizer_create(&vocab, &t) == PL_OK, "%s", pl_error());
-    ck_assert_msg(pl_tokenizer_encode(t, text, len, special, bos, &ids, &count) == PL_OK, "%s", pl_error());
-    for (int64_t i = 0; i < count; i++) {
-        if (i) strcat(got, " ");
-        strcat(got, vocab.token[ids[i]].s);
-    }
-    ck_assert_msg(!strcmp(got, want), "'%s': got [%s], want [%s]", text, got, want);
-    pl_free(ids);
-    pl_tokenizer_destroy(t);
-}
-
-static void expect(const char *text, const char *want)
-{
-    expect_bytes(text, strlen(text), false, PL_BOS_NEVER, want);
-}
 
 START_TEST(test_byte_level)
 {
@@ -177,15 +58,64 @@ START_TEST(test_pretokenizers)
     expect("11aa", "1 1 aa");
     vocab.pre = "llama-bpe";
     expect("1111", "11 1 1");           /* three digits to a word */
+    expect("xyz", "x y z");
+    vocab.whole_words = true;
     expect("xyz", "xyz");               /* a word that is a token, although no merge makes it */
     expect("xyzx", "x y z x");
     expect("\n\n", "\xC4\x8A\xC4\x8A");
+    vocab.whole_words = false;
     vocab.pre = "default";
     expect("11112", "11 1 1 2");
     vocab.pre = "none-such";
     pl_tokenizer *t;
     ck_assert_int_eq(pl_tokenizer_create(&vocab, &t), PL_E_INPUT);
     ck_assert_ptr_nonnull(strstr(pl_error(), "none-such"));
+    finish();
+}
+END_TEST
+
+/* Every name that is told can be used, and is found again by what it does. */
+START_TEST(test_names)
+{
+    char list[PL_PRE_LIST];
+    int names = 0;
+    pl_pre_list(list);
+    for (char *name = strtok(list, ", "); name; name = strtok(NULL, ", "), names++) {
+        pl_pretokenizer *p;
+        ck_assert_msg(pl_pretokenizer_create(name, &p) == PL_OK, "%s: %s", name, pl_error());
+        pl_pretokenizer_destroy(p);
+        const pl_pre *row = pl_pre_find(name);
+        ck_assert_ptr_nonnull(row);
+        const unsigned told = row->flags & ~(unsigned)PL_PRE_ADD_BOS;     /* the rest stands in other files */
+        const pl_pre *same = pl_pre_by_stages(row->stage, told);
+        ck_assert(same && (same->flags & ~(unsigned)PL_PRE_ADD_BOS) == told);
+        ck_assert_msg(!strcmp(same->stage[0], row->stage[0]), "%s", name);
+    }
+    ck_assert_int_ge(names, 25);
+    ck_assert_ptr_null(pl_pre_find(""));
+    ck_assert_ptr_eq(pl_pre_find("deepseek-r1-qwen"), pl_pre_find("qwen2"));
+    const char *stage[PL_PRE_STAGES] = { "[\n]", "[^\r\n\\p{L}]" };
+    ck_assert_ptr_null(pl_pre_by_stages(stage, 0));
+    const pl_pre *coder = pl_pre_find("deepseek-coder");
+    const char *spelled[PL_PRE_STAGES];
+    memcpy(spelled, coder->stage, sizeof spelled);
+    spelled[0] = "[\r\n]";              /* the characters themselves */
+    ck_assert_ptr_eq(pl_pre_by_stages(spelled, 0), coder);
+    spelled[0] = "[\r]";
+    ck_assert_ptr_null(pl_pre_by_stages(spelled, 0));
+}
+END_TEST
+
+/* e and a combining accent are one character where the vocabulary wants it so. */
+START_TEST(test_composed)
+{
+    byte_level("qwen2");
+    merge("\xC3\x83", "\xC2\xA9");      /* the bytes of U+00E9 */
+    expect("e\xCC\x81", "e \xC3\x8C \xC4\xA3");
+    vocab.nfc = true;
+    expect("e\xCC\x81", "\xC3\x83\xC2\xA9");
+    expect("e\xCC\x81 e\xCC\x81 e\xCC\x81", "\xC3\x83\xC2\xA9 \xC4\xA0 \xC3\x83\xC2\xA9 \xC4\xA0 \xC3\x83\xC2\xA9");
+    expect("e<user>\xCC\x81", "e <user> \xC3\x8C \xC4\xA3");
     finish();
 }
 END_TEST
@@ -490,9 +420,10 @@ END_TEST
 /* Whatever allocation fails: a status, and nothing leaks (the sanitizer builds watch). */
 START_TEST(test_no_memory)
 {
-    for (int kind = 0; kind < 2; kind++) {
-        if (kind) sentence_piece();
+    for (int kind = 0; kind < 3; kind++) {
+        if (kind == 1) sentence_piece();
         else byte_level("smollm");
+        vocab.nfc = kind == 2;
         int n = 0;
         for (pl_status status = PL_E_MEMORY; status != PL_OK; n++) {
             pl_tokenizer *t;
@@ -501,7 +432,7 @@ START_TEST(test_no_memory)
             pl_mem_fail_after(n);
             status = pl_tokenizer_create(&vocab, &t);
             if (status == PL_OK)
-                status = pl_tokenizer_encode(t, "ab \xFF 12 <s> abcd", 17, true, PL_BOS_AUTO, &ids, &count);
+                status = pl_tokenizer_encode(t, "ab \xFF 12 <s> abcd e\xCC\x81", 21, true, PL_BOS_AUTO, &ids, &count);
             pl_mem_fail_after(-1);
             ck_assert(status == PL_E_MEMORY || status == PL_OK);
             pl_free(ids);
@@ -520,6 +451,8 @@ int main(void)
     tcase_set_timeout(t, 30);
     tcase_add_test(t, test_byte_level);
     tcase_add_test(t, test_pretokenizers);
+    tcase_add_test(t, test_names);
+    tcase_add_test(t, test_composed);
     tcase_add_test(t, test_sentence_piece);
     tcase_add_test(t, test_invalid_utf8);
     tcase_add_test(t, test_naive);

@@ -1,5 +1,5 @@
-/* tiny_llama.c: a small random decoder in memory. */
-#include "tests/unit/tiny_llama.h"
+/* tiny_model.c: a small random model in memory. */
+#include "tests/unit/tiny_model.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "core/half.h"
 #include "core/rng.h"
 
-enum { MOST_TENSORS = 128 };
+enum { MOST_TENSORS = 256 };
 
 typedef struct tiny { uint8_t *data[MOST_TENSORS]; } tiny;
 
@@ -49,11 +49,17 @@ static int64_t place(const pl_tensor *t, int64_t row)
     return at;
 }
 
+static bool is_factor(int role)
+{
+    return role == PL_ROPE_FREQS || role == PL_ROPE_LONG || role == PL_ROPE_SHORT;
+}
+
 static float weight(pl_id id, int64_t cols, int64_t row, int64_t col, float noise)
 {
-    uint64_t key = (uint64_t)(id.role * 1000 + id.layer + 1), at = (uint64_t)(row * 4096 + col);
+    uint64_t key = (uint64_t)((id.expert + 1) * 1000000 + id.role * 1000 + id.layer + 1);
+    uint64_t at = (uint64_t)(row * 4096 + col);
     float value = (float)pl_rng_normal(1, key, at);
-    if (id.role == PL_ROPE_FREQS) return 1.0f + 0.1f * fabsf(value);
+    if (is_factor(id.role)) return 1.0f + 0.1f * fabsf(value);
     if (cols == 1) return (id.role & PL_BIAS ? 0.0f : 1.0f) + 0.2f * value;
     return (value + noise * (float)pl_rng_normal(2, key, at)) * 1.5f / sqrtf((float)cols);
 }
@@ -76,14 +82,15 @@ static void store(uint8_t *row, int dtype, const float *w, int64_t cols)
     }
 }
 
-static pl_status add(pl_source *s, const pl_tiny_options *o, int role, int layer, int64_t rows,
-                     int64_t cols)
+static pl_status add_id(pl_source *s, const pl_tiny_options *o, pl_id id, int64_t rows, int64_t cols)
 {
     tiny *state = s->state;
-    int dtype = cols == 1 ? PL_F32 : o->dtype, index = s->model->tensors++, matrix = role & ~PL_BIAS;
+    int index = s->model->tensors++, matrix = id.role & ~PL_BIAS;
+    int dtype = cols == 1 || id.role == PL_FFN_ROUTER ? PL_F32 : o->dtype;
+    if (index == MOST_TENSORS) return pl_fail(PL_E_MEMORY, "more than %d tensors", MOST_TENSORS);
     pl_tensor *t = &s->model->tensor[index];
-    *t = (pl_tensor){ .id = pl_id_make(role, layer, -1), .name = pl_role_name(role), .rows = rows,
-                      .cols = cols, .type = pl_type_plain(dtype),
+    *t = (pl_tensor){ .id = id, .name = pl_role_name(id.role), .rows = rows, .cols = cols,
+                      .type = pl_type_plain(dtype),
                       .order = matrix == PL_ATTN_Q || matrix == PL_ATTN_K ? o->order : 0,
                       .flags = cols == 1 ? 0 : PL_TENSOR_MATRIX };
     s->model->parameters += rows * cols;
@@ -99,26 +106,87 @@ static pl_status add(pl_source *s, const pl_tiny_options *o, int role, int layer
     return PL_OK;
 }
 
-static pl_status add_all(pl_source *s, const pl_tiny_options *o)
+static pl_status add(pl_source *s, const pl_tiny_options *o, int role, int layer, int64_t rows, int64_t cols)
+{
+    return add_id(s, o, pl_id_make(role, layer, -1), rows, cols);
+}
+
+static pl_status add_norm(pl_source *s, const pl_tiny_options *o, int role, int layer, bool there)
+{
+    if (!there) return PL_OK;
+    PL_TRY(add(s, o, role, layer, o->hp.hidden, 1));
+    return o->norm_bias ? add(s, o, role + PL_BIAS, layer, o->hp.hidden, 1) : PL_OK;
+}
+
+static pl_status add_matrix(pl_source *s, const pl_tiny_options *o, int role, int layer, int expert, int64_t rows,
+                            int64_t cols)
+{
+    PL_TRY(add_id(s, o, pl_id_make(role, layer, expert), rows, cols));
+    return o->bias ? add_id(s, o, pl_id_make(role + PL_BIAS, layer, expert), rows, 1) : PL_OK;
+}
+
+static pl_status add_ffn(pl_source *s, const pl_tiny_options *o, int gate, int layer, int expert, int64_t rows)
+{
+    int64_t hidden = o->hp.hidden;
+    if (o->fused && gate == PL_FFN_GATE) {
+        PL_TRY(add_matrix(s, o, PL_FFN_GATE_UP, layer, expert, 2 * rows, hidden));
+    } else {
+        if (!o->ungated) PL_TRY(add_matrix(s, o, gate, layer, expert, rows, hidden));
+        PL_TRY(add_matrix(s, o, gate + 1, layer, expert, rows, hidden));
+    }
+    return add_matrix(s, o, gate + 2, layer, expert, hidden, rows);
+}
+
+static pl_status add_attention(pl_source *s, const pl_tiny_options *o, int l)
 {
     const pl_hparams *hp = &o->hp;
     int64_t q = hp->heads * hp->head_dim, kv = hp->kv_heads * hp->head_dim;
-    const struct { int role; int64_t rows, cols; } matrix[] = {
-        { PL_ATTN_Q, q, hp->hidden }, { PL_ATTN_K, kv, hp->hidden }, { PL_ATTN_V, kv, hp->hidden },
-        { PL_ATTN_O, hp->hidden, q }, { PL_FFN_GATE, hp->ffn, hp->hidden },
-        { PL_FFN_UP, hp->ffn, hp->hidden }, { PL_FFN_DOWN, hp->hidden, hp->ffn },
-    };
+    PL_TRY(add_norm(s, o, PL_ATTN_NORM, l, !o->out_norms));
+    if (o->fused) {
+        PL_TRY(add_matrix(s, o, PL_ATTN_QKV, l, -1, q + 2 * kv, hp->hidden));
+    } else {
+        PL_TRY(add_matrix(s, o, PL_ATTN_Q, l, -1, q, hp->hidden));
+        PL_TRY(add_matrix(s, o, PL_ATTN_K, l, -1, kv, hp->hidden));
+        PL_TRY(add_matrix(s, o, PL_ATTN_V, l, -1, kv, hp->hidden));
+    }
+    if (o->head_norms) {
+        PL_TRY(add(s, o, PL_ATTN_Q_NORM, l, hp->head_dim, 1));
+        PL_TRY(add(s, o, PL_ATTN_K_NORM, l, hp->head_dim, 1));
+    }
+    PL_TRY(add_matrix(s, o, PL_ATTN_O, l, -1, hp->hidden, q));
+    PL_TRY(add_norm(s, o, PL_ATTN_POST_NORM, l, o->post_norms));
+    return add_norm(s, o, PL_ATTN_OUT_NORM, l, o->out_norms);
+}
+
+static pl_status add_feed(pl_source *s, const pl_tiny_options *o, int l)
+{
+    const pl_hparams *hp = &o->hp;
+    PL_TRY(add_norm(s, o, PL_FFN_NORM, l, !o->out_norms));
+    if (hp->experts == 0) PL_TRY(add_ffn(s, o, PL_FFN_GATE, l, -1, hp->ffn));
+    else PL_TRY(add(s, o, PL_FFN_ROUTER, l, hp->experts, hp->hidden));
+    for (int e = 0; e < hp->experts; e++) PL_TRY(add_ffn(s, o, PL_FFN_GATE, l, e, hp->expert_ffn));
+    if (hp->shared_ffn > 0) PL_TRY(add_ffn(s, o, PL_SHARED_GATE, l, -1, hp->shared_ffn));
+    if (o->shared_router) PL_TRY(add(s, o, PL_SHARED_ROUTER, l, hp->hidden, 1));
+    PL_TRY(add_norm(s, o, PL_FFN_POST_NORM, l, o->post_norms));
+    return add_norm(s, o, PL_LAYER_OUT_NORM, l, o->out_norms);
+}
+
+static pl_status add_all(pl_source *s, const pl_tiny_options *o)
+{
+    const pl_hparams *hp = &o->hp;
+    bool longrope = hp->rope_scaling == PL_ROPE_LONGROPE;
     PL_TRY(add(s, o, PL_TOKEN_EMBD, -1, hp->vocab, hp->hidden));
-    PL_TRY(add(s, o, PL_OUTPUT_NORM, -1, hp->hidden, 1));
-    if (!hp->tied) PL_TRY(add(s, o, PL_OUTPUT, -1, hp->vocab, hp->hidden));
-    if (o->factors) PL_TRY(add(s, o, PL_ROPE_FREQS, -1, hp->head_dim / 2, 1));
+    if (o->positions) PL_TRY(add(s, o, PL_POSITION_EMBD, -1, hp->context, hp->hidden));
+    if (hp->token_types > 0) PL_TRY(add(s, o, PL_TYPE_EMBD, -1, hp->token_types, hp->hidden));
+    PL_TRY(add_norm(s, o, PL_EMBD_NORM, -1, o->embd_norm));
+    PL_TRY(add_norm(s, o, PL_OUTPUT_NORM, -1, !hp->encoder));
+    if (!hp->tied && !hp->encoder) PL_TRY(add(s, o, PL_OUTPUT, -1, hp->vocab, hp->hidden));
+    if (o->factors) PL_TRY(add(s, o, PL_ROPE_FREQS, -1, hp->rope_dim / 2, 1));
+    if (longrope) PL_TRY(add(s, o, PL_ROPE_LONG, -1, hp->rope_dim / 2, 1));
+    if (longrope) PL_TRY(add(s, o, PL_ROPE_SHORT, -1, hp->rope_dim / 2, 1));
     for (int l = 0; l < hp->layers; l++) {
-        PL_TRY(add(s, o, PL_ATTN_NORM, l, hp->hidden, 1));
-        PL_TRY(add(s, o, PL_FFN_NORM, l, hp->hidden, 1));
-        for (int m = 0; m < PL_COUNT(matrix); m++) {
-            PL_TRY(add(s, o, matrix[m].role, l, matrix[m].rows, matrix[m].cols));
-            if (o->bias) PL_TRY(add(s, o, matrix[m].role + PL_BIAS, l, matrix[m].rows, 1));
-        }
+        PL_TRY(add_attention(s, o, l));
+        PL_TRY(add_feed(s, o, l));
     }
     return pl_model_index(s->model, s->arena);
 }
@@ -170,10 +238,10 @@ pl_status pl_tiny_create(const pl_tiny_options *options, pl_source **out)
     return PL_OK;
 }
 
-double pl_tiny_value(const pl_source *s, int role, int layer, int64_t row, int64_t col)
+double pl_tiny_value(const pl_source *s, pl_id id, int64_t row, int64_t col)
 {
     const tiny *state = s->state;
-    int index = pl_model_find(s->model, pl_id_make(role, layer, -1));
+    int index = pl_model_find(s->model, id);
     if (index < 0) return 0;
     const pl_tensor *t = &s->model->tensor[index];
     const uint8_t *at = state->data[index];
