@@ -67,6 +67,28 @@ def exact(*names):
     return table(["model", "text", "planish, exact mode", "transformers, float32", "difference", "bar"], rows)
 
 
+def architectures():
+    """A row per tiny checkpoint; figures of the worst of folder and GGUF file."""
+    def mark(row):
+        return "yes" if row["ok"] else "**no**"
+    rows = []
+    for name, modes in load("architectures").items():
+        load_, logits, converter, tokens = (modes[m] for m in ("load", "logits", "converter", "tokens"))
+        rows.append([name, f"{mark(load_)}, {load_['apart']:.1e}", f"{mark(logits)}, {max(logits['folder'], logits['gguf']):.1e}",
+                     f"{mark(converter)}, {converter['tensors']} tensors" + (
+                         f"; meant: {', '.join(converter['meant'])}" if converter["meant"] else ""),
+                     f"{mark(tokens)}, {tokens['texts']} texts" + (
+                         f"; {tokens['gguf']} not from GGUF" if tokens["gguf"] else "")])
+    return table(["checkpoint", "loads in llama.cpp, apart from transformers", "logits against transformers, apart",
+                  "converter equality", "tokenizer equality"], rows)
+
+
+def fuzz():
+    return table(["target", "executions", "CPU minutes", "of these since its last finding", "edges", "findings, all fixed"],
+                 [[r["target"], f"{r['executions']:,}", f"{r['cpu_minutes']:.0f}", f"{r['cpu_minutes_since_finding']:.0f}",
+                   r["edges"], r["findings"]] for r in load("fuzz")])
+
+
 def main():
     with open(os.path.join(ROOT, "tests", "bench", "results.template.md")) as f:
         text = f.read()
@@ -76,6 +98,7 @@ def main():
     for name in ("speed-2b", "speed-smollm2"):
         body, r = speed(name)
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
+    text = text.replace("@architectures@", architectures()).replace("@fuzz@", fuzz())
     text = text.replace("@exact@", exact("exact-smollm2", "exact-stories260k"))
     machine = load("convert")["machine"]
     text = text.replace("@machine@", f"{machine['cpu']}, {machine['threads']} threads")

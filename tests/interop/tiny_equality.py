@@ -85,7 +85,14 @@ def another_end(types, ours, theirs, folder, model):
     return theirs is None and ours in config["eos_token_id"]
 
 
+def another_pre_tokenizer(types, ours, theirs, folder, model):
+    """smollm3: "ignore_merges" is true, and of the names with this expression only llama-bpe takes whole words.
+    bert: WordPiece has none; the converter writes the name of whatever it found with the same ids."""
+    return model == "bert" and ours == "default" or (ours, theirs["value"]) == ("llama-bpe", "smaug-bpe")
+
+
 MEANT = {
+    "tokenizer.ggml.pre": another_pre_tokenizer,
     "tokenizer.ggml.eot_token_id": another_end,
     "llama.attention.key_length": default_head_size_spelled_out,
     "llama.attention.value_length": default_head_size_spelled_out,
