@@ -153,9 +153,13 @@ static void print_totals(const arguments *a, const pl_plan *plan, const pl_model
                 sink->files > 1 ? "output" : "file");
     pl_ui_print("memory: at most %s of its own, %d thread%s\n", pl_ui_bytes(plan->peak, peak),
                 plan->threads, plan->threads == 1 ? "" : "s");
+    bool f16 = true;
+    for (int i = 0; i < plan->steps; i++)
+        f16 = f16 && (!plan->step[i].why || plan->step[i].out.type.element == &pl_dtypes[PL_F16]);
     if (plan->changed)
-        pl_ui_print("note:   %d matri%s f16, as %s rows fill no whole blocks%s\n", plan->changed,
-                    plan->changed == 1 ? "x is" : "ces are", plan->changed == 1 ? "its" : "their",
+        pl_ui_print("note:   %d matri%s %s, as %s rows fill no whole blocks%s\n", plan->changed,
+                    plan->changed == 1 ? "x is" : "ces are", f16 ? "f16" : "of another type",
+                    plan->changed == 1 ? "its" : "their",
                     a->dry_run ? "" : " (--dry-run shows which)");
 }
 

@@ -42,7 +42,7 @@ enum {
     PL_MAX_DIMS = 8,                /* dimensions of a safetensors tensor */
     PL_MAX_LAYERS = 1024,           /* decoder blocks */
     PL_MAX_EXPERTS = 4096,          /* experts per block */
-    PL_MAX_TENSORS = 1 << 20,       /* tensors in one model */
+    PL_MAX_TENSORS = 1 << 19,       /* tensors in one model */
     PL_MAX_SHARDS = 99999,          /* files of one checkpoint */
     PL_MAX_VOCAB = 1 << 22,         /* tokens */
     PL_MAX_MERGES = 1 << 23,        /* BPE merges */

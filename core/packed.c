@@ -50,6 +50,9 @@ static pl_status scaled_layout(pl_packed *p)
     int64_t row, granule_bytes, total, across, scales;
     if (type->group < 0 || type->group_rows < 0)
         return pl_fail(PL_E_WISH, "no blocks of %d x %d codes", (int)type->group_rows, (int)type->group);
+    if (type->group % type->element->block)
+        return pl_fail(PL_E_WISH, "a scale for every %d codes of %s, which come in blocks of %d",
+                       (int)type->group, type->element->name, type->element->block);
     PL_TRY(pl_dtype_row_bytes(type->element, p->cols, &row));
     p->granule = type->group_rows ? type->group_rows : 1;
     if (!pl_mul_ok(row, p->rows, &total) || !pl_mul_ok(row, p->granule, &granule_bytes))
@@ -81,7 +84,7 @@ static pl_status scaled_decode(const pl_packed *p, int64_t first, int64_t count,
                 pl_decode(scale, scales + k * scale->bytes, factor, pl_min64(left, AT_ONCE));
             }
             int64_t n = pl_min64(width, p->cols - at);
-            pl_decode(element, codes + at * element->bytes, rows + at, n);
+            pl_decode(element, codes + at / element->block * element->bytes, rows + at, n);
             for (int64_t i = at; i < at + n; i++) rows[i] *= factor[k % AT_ONCE];
         }
     }

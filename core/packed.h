@@ -37,7 +37,7 @@ typedef struct pl_type {
 /* "q8_0" -> plain Q8_0. PL_E_WISH with the list of names if there is none that can be written. */
 pl_status pl_type_parse(const char *name, pl_type *out);
 pl_type pl_type_plain(int dtype_index);
-/* Codes of 8 bits with a scale for each block; 0 rows or columns: as many as the matrix has. */
+/* Codes with a scale for each rows x cols of them; 0: as many as the matrix has. */
 pl_type pl_type_scaled(const pl_dtype *codes, const pl_dtype *scales, int32_t rows, int32_t cols);
 /* Its name, "f8_e4m3 128x128" for a scaled one; "?" for no type. Valid until the fourth call after. */
 const char *pl_type_name(const pl_type *type);

@@ -13,7 +13,24 @@ enum {
     WORKER_BYTES = 256 << 10        /* stack and scratch that does not depend on the range */
 };
 
-/* The wish for one tensor: its rule's type or the recipe's; F16 where rows fit no block. */
+/* What takes the place of a type whose blocks are too long for the rows: about as many bits, shorter blocks. These
+ * are llama-quantize's choices, so that both tools make the same mix of a model. */
+static const struct { int wish, instead; } shorter[] = {
+    { PL_Q2_K, PL_Q4_0 },       { PL_Q3_K, PL_Q4_0 },       { PL_Q4_K, PL_Q5_0 },       { PL_Q5_K, PL_Q5_1 },
+    { PL_Q6_K, PL_Q8_0 },       { PL_TQ1_0, PL_Q4_0 },      { PL_TQ2_0, PL_Q4_0 },      { PL_Q2_0, PL_Q4_0 },
+    { PL_IQ2_XXS, PL_IQ4_NL },  { PL_IQ2_XS, PL_IQ4_NL },   { PL_IQ2_S, PL_IQ4_NL },    { PL_IQ3_XXS, PL_IQ4_NL },
+    { PL_IQ3_S, PL_IQ4_NL },    { PL_IQ1_S, PL_IQ4_NL },    { PL_IQ1_M, PL_IQ4_NL },    { PL_IQ4_XS, PL_IQ4_NL },
+};
+
+static pl_type fitting(const pl_dtype *wish, int64_t cols)
+{
+    for (int i = 0; i < PL_COUNT(shorter); i++)
+        if (wish == &pl_dtypes[shorter[i].wish] && cols % pl_dtypes[shorter[i].instead].block == 0)
+            return pl_type_plain(shorter[i].instead);
+    return pl_type_plain(PL_F16);
+}
+
+/* The wish for one tensor: its rule's type or the recipe's; another where rows do not divide into blocks. */
 static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl_tensor *t,
                           pl_arena *arena, pl_type *wish, const char **why)
 {
@@ -24,7 +41,7 @@ static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl
     if (t->cols % block == 0) return PL_OK;
     *why = pl_arena_format(arena, "rows of %lld are no multiple of %s's %d", (long long)t->cols,
                            wish->element->name, block);
-    *wish = pl_type_plain(PL_F16);
+    *wish = fitting(wish->element, t->cols);
     return *why ? PL_OK : PL_E_MEMORY;
 }
 

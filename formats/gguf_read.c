@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/half.h"
 #include "core/source.h"
 #include "formats/gguf_keys.h"
 #include "formats/registry.h"
@@ -11,6 +12,7 @@ typedef struct place { int shard; int64_t at; } place;
 typedef struct gguf_state {
     pl_gguf_set set;
     place *place;               /* [tensors] of the model: file and byte in it */
+    float *scale;               /* [tensors] factor of those whose type is scaled */
     const uint8_t **map;        /* [shards]; NULL: rows are read into windows */
 } gguf_state;
 
@@ -74,6 +76,65 @@ static pl_status carry_over(const pl_gguf *g, pl_arena *arena, pl_model *model)
     return PL_OK;
 }
 
+/* ---- factors of whole tensors ---- */
+
+typedef char weight_name[PL_GGUF_MAX_NAME + 8];
+
+/* NAME and `end` -> NAME.weight; false if it has another end. */
+static bool weight_before(const char *name, const char *end, weight_name weight)
+{
+    size_t len = strlen(name), cut = strlen(end);
+    if (len <= cut || strcmp(name + len - cut, end)) return false;
+    snprintf(weight, sizeof(weight_name), "%.*s.weight", (int)(len - cut), name);
+    return true;
+}
+
+/* NAME.scale is a factor of all that NAME.weight holds, one for each expert. NAME.input_scale is of use
+ * only to who rounds activations to 4 bits. */
+static bool is_scale(const char *name, weight_name weight)
+{
+    return weight_before(name, ".scale", weight) || weight_before(name, ".input_scale", weight);
+}
+
+/* First of the model's tensors that are this one of the file; -1: none. */
+static int find_named(const pl_arch *arch, const pl_model *model, const char *name)
+{
+    pl_id id;
+    if (!pl_arch_identify(arch, PL_NAMES_GGUF, name, &id) || id.role < 0) return -1;
+    for (int pass = 0; pass < 2; pass++, id.expert = 0) {
+        int tensor = pl_model_find(model, id);
+        if (tensor >= 0 && !strcmp(model->tensor[tensor].name, name)) return tensor;
+    }
+    return -1;
+}
+
+/* A tensor that read_info left out: a scale is read and becomes part of the tensor it belongs to. Only
+ * NVFP4 has such. */
+static pl_status read_scale(gguf_state *state, const pl_gguf *g, const pl_gguf_info *info,
+                            const pl_arch *arch, pl_model *model)
+{
+    weight_name weight;
+    if (!is_scale(info->name, weight)) return PL_OK;
+    const pl_dtype *nvfp4 = &pl_dtypes[PL_NVFP4], *f32 = &pl_dtypes[PL_F32];
+    int first = find_named(arch, model, weight);
+    if (first < 0 || model->tensor[first].type.element != nvfp4)
+        return pl_fail(PL_E_INPUT, "%s: '%s' is no tensor of the architecture %s", g->path, info->name,
+                       arch->name);
+    if (!weight_before(info->name, ".scale", weight)) return PL_OK;
+    int tensors = model->tensor[first].id.expert < 0 ? 1 : model->hp.experts;
+    if (info->dtype != f32 || info->rows != tensors || info->cols != 1)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' should be %d of f32, is %lld x %lld of %s", g->path,
+                       info->name, tensors, (long long)info->rows, (long long)info->cols,
+                       info->dtype->name);
+    float *scale = state->scale + first;
+    PL_TRY(pl_file_read(g->file, info->at, scale, (size_t)tensors * sizeof *scale));
+    if (pl_find_nonfinite(scale, tensors) >= 0)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has a value that is not finite", g->path, info->name);
+    for (int i = first; i < first + tensors; i++)
+        model->tensor[i].type = pl_type_scaled(nvfp4, f32, 0, 0);
+    return PL_OK;
+}
+
 /* ---- tensors ---- */
 
 /* Is this tensor one of all experts of its layer? Not if it has the name of what a dense model has. */
@@ -123,13 +184,16 @@ static pl_status describe(const pl_gguf *g, const pl_arch *arch, const pl_hparam
     return PL_OK;
 }
 
-/* One tensor of the file -> those of the model, and where they are. There is room for them. */
+/* One tensor of the file -> those of the model, and where they are. There is room for them. Scales wait
+ * until all are known. */
 static pl_status read_info(gguf_state *state, int shard, const pl_gguf_info *info,
                            const pl_arch *arch, pl_arena *arena, pl_model *model)
 {
     const pl_gguf *g = &state->set.shard[shard];
     pl_id id;
     int tensors = 0;
+    weight_name weight;
+    if (is_scale(info->name, weight)) return PL_OK;
     PL_TRY(identify(g, arch, &model->hp, info, arena, &id, &tensors));
     for (int i = 0; i < tensors; i++, id.expert++) {
         state->place[model->tensors] = (place){ shard, info->at + info->bytes / tensors * i };
@@ -155,13 +219,13 @@ static pl_status count_tensors(const pl_gguf_set *set, const pl_hparams *hp, int
 /* The storage type that most weights have. */
 static const char *main_type(const pl_model *model)
 {
-    int64_t weights[PL_DTYPES] = { 0 };
+    int64_t weights[PL_DTYPES_READ] = { 0 };
     int most = 0;
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[i];
         weights[t->type.element - pl_dtypes] += t->rows * t->cols;
     }
-    for (int i = 1; i < PL_DTYPES; i++)
+    for (int i = 1; i < PL_DTYPES_READ; i++)
         if (weights[i] > weights[most]) most = i;
     return pl_dtypes[most].name;
 }
@@ -175,12 +239,16 @@ static pl_status read_tensors(gguf_state *state, const pl_arch *arch, pl_arena *
     PL_TRY(count_tensors(set, &model->hp, &room));
     model->tensor = PL_NEW(arena, pl_tensor, room);
     state->place = PL_NEW(arena, place, room);
-    if (!model->tensor || !state->place) return PL_E_MEMORY;
+    state->scale = PL_NEW(arena, float, room);
+    if (!model->tensor || !state->place || !state->scale) return PL_E_MEMORY;
     for (int s = 0; s < set->shards; s++)
         for (int i = 0; i < set->shard[s].infos; i++)
             PL_TRY(read_info(state, s, &set->shard[s].info[i], arch, arena, model));
     pl_status code = pl_model_index(model, arena);
     if (code != PL_OK) return pl_fail_prefix(code, "%s: ", path);
+    for (int s = 0; s < set->shards; s++)
+        for (int i = 0; i < set->shard[s].infos; i++)
+            PL_TRY(read_scale(state, &set->shard[s], &set->shard[s].info[i], arch, model));
     PL_TRY(pl_gguf_keys_settle(model, path));
     model->file_type = main_type(model);
     return pl_arch_check(arch, model, path);
@@ -242,7 +310,7 @@ static void gguf_close(pl_source *s)
     pl_gguf_set_close(&state->set);
 }
 
-/* Rows first .. first+count-1 as a matrix whose one part has no bytes yet; *at: where they are. The
+/* Rows first .. first+count-1 as a matrix whose codes are not at hand yet; *at: where they are. The
  * caller has checked the range. */
 static pl_status place_rows(const pl_source *s, int tensor, int64_t first, int64_t count,
                             pl_packed *out, place *at)
@@ -251,6 +319,7 @@ static pl_status place_rows(const pl_source *s, int tensor, int64_t first, int64
     const pl_tensor *t = &s->model->tensor[tensor];
     PL_TRY(pl_packed_init(out, t->type, count, t->cols));
     out->order = t->order;
+    if (out->nparts > 1) out->part[1].ptr = (const uint8_t *)&state->scale[tensor];
     *at = state->place[tensor];
     at->at += first * out->part[0].stride;
     return PL_OK;

@@ -146,12 +146,12 @@ static pl_status read_cut(const steps *pre, int i, const char *origin, const cha
 /* Names the steps, and the expressions of those that have one. */
 static pl_status unknown_cuts(const steps *pre, const char *origin)
 {
-    char found[400] = "", list[PL_PRE_LIST];
+    char found[480] = "", list[PL_PRE_LIST];
     for (int i = 0; i < pre->count; i++) {
         size_t len = strlen(found);
         const char *regex = pl_json_text(pl_json_get(pl_json_get(pre->node[i], "pattern"), "Regex"));
-        snprintf(found + len, sizeof found - len, regex ? "%s%.20s /%.60s%s/" : "%s%.20s", i ? ", " : "", pre->type[i],
-                 regex, regex && strlen(regex) > 60 ? "..." : "");
+        snprintf(found + len, sizeof found - len, regex ? "%s%.20s /%.120s%s/" : "%s%.20s", i ? ", " : "", pre->type[i],
+                 regex, regex && strlen(regex) > 120 ? "..." : "");
     }
     pl_pre_list(list);
     return pl_fail(PL_E_INPUT, "%s: pre_tokenizer [%s] is not known; --pre NAME says which one it is like: %s", origin,

@@ -211,6 +211,9 @@ static pl_status fill_holes(pl_hf_reader *r)
         snprintf(name, sizeof name, "[PAD%d]", id);
         if (!v->token[id].s) PL_TRY(put_token(r, id, text_of(name), PL_TOKEN_UNUSED));
         else if (v->kind == PL_VOCAB_SPM && spells_byte(v->token[id])) v->type[id] = PL_TOKEN_BYTE;
+        else if (v->type[id] == PL_TOKEN_BYTE)
+            return pl_fail(PL_E_INPUT, "%s: the byte token %d is spelled '%.40s', expected <0x00> to <0xFF>",
+                           r->sp_path, id, v->token[id].s);
     }
     return PL_OK;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/half.h"
+#include "quantizers/encoders.h"
 #include "quantizers/registry.h"
 #include "quantizers/strip.h"
 
@@ -16,8 +17,9 @@ static bool accepts(const pl_step *step, const pl_tensor *from)
 {
     const pl_type *type = &step->out.type;
     if (!from->type.scheme || !from->type.element->decode) return false;
-    if (type->scheme == &pl_scheme_plain && is_float(type->element)) return true;
-    return step->grid && step->grid->span(type, step->out.cols) > 0;
+    if (type->scheme != &pl_scheme_plain) return false;
+    if (is_float(type->element)) return true;
+    return pl_reference_encoder(type->element) && step->out.cols % type->element->block == 0;
 }
 
 static int64_t scratch(const pl_step *step, const pl_tensor *from, int64_t count)
@@ -36,13 +38,35 @@ static void round_values(const pl_dtype *dtype, const float *w, int64_t n, uint8
     else memcpy(out, w, (size_t)n * sizeof *w);
 }
 
+/* No block type holds larger values than this. With f16 scales: 65504 * 128 * 32 for Q6_K; searches for scales
+ * overflow far above it and may end in zeros. */
+static float limit_of(const pl_dtype *dtype)
+{
+    if (dtype == &pl_dtypes[PL_NVFP4]) return 448.0f * 6.0f;
+    return dtype->block > 1 && dtype->scale_at[0] >= 0 ? 0x1p28f : INFINITY;
+}
+
+/* The first of w that is larger than `limit`, or -1. */
+static int64_t find_larger(const float *w, int64_t n, float limit)
+{
+    enum { AT_ONCE = 1024 };
+    for (int64_t i = 0; limit < INFINITY && i < n; i += AT_ONCE) {
+        int64_t end = pl_min64(i + AT_ONCE, n), larger = 0;
+        for (int64_t j = i; j < end; j++) larger |= fabsf(w[j]) > limit;
+        for (int64_t j = i; larger && j < end; j++)
+            if (fabsf(w[j]) > limit) return j;
+    }
+    return -1;
+}
+
 /* Values or scales that are finite as f32 may not be in 16 bits. w: values at .. at+n-1 behind the
  * beginning of row `first`. */
 static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t first, int64_t at,
                              const float *w, int64_t n, const uint8_t *out)
 {
     if (dtype == &pl_dtypes[PL_F32]) return PL_OK;
-    int64_t bad = pl_dtype_find_nonfinite(dtype, out, n);
+    int64_t bad = pl_dtype_find_nonfinite(dtype, out, n), larger = find_larger(w, n, limit_of(dtype));
+    if (larger >= 0 && (bad < 0 || larger < bad)) bad = larger / dtype->block * dtype->block;
     if (bad < 0) return PL_OK;
     long long row = pl_strip_source_row(in, first + (at + bad) / in->cols), col = (at + bad) % in->cols;
     if (dtype->block == 1)
@@ -53,34 +77,42 @@ static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t 
     for (int j = 0; j < dtype->block; j++)
         if (fabsf(w[bad + j]) > fabsf(largest)) largest = w[bad + j];
     return pl_fail(PL_E_INPUT, "tensor '%s' row %lld columns %lld to %lld: values up to %g are too "
-                   "large for the f16 fields of %s, bf16 would hold them", in->name, row, col,
+                   "large for the scales of %s, bf16 would hold them", in->name, row, col,
                    col + dtype->block - 1, (double)largest, dtype->name);
 }
 
-static void encode_values(const pl_step *step, const pl_type *type, const float *w, int64_t n, uint8_t *out)
+static void encode_values(const pl_dtype *dtype, const float *w, int64_t n, uint8_t *out)
 {
-    if (!step->grid) round_values(type->element, w, n, out);
-    else if (step->grid->encode) step->grid->encode(type, w, n, out);
-    else pl_grid_encode(step->grid, type, w, n, out);
+    pl_row_encoder encoder = pl_reference_encoder(dtype);
+    if (encoder) encoder(w, NULL, 1, n, out);
+    else round_values(dtype, w, n, out);
 }
 
-/* Rows with values that are not finite. Encoders are defined for others only, so this goes span by span:
- * one with such a value gets NaN for its scales and zeros for its codes, the same on every machine. */
-static pl_status encode_nonfinite(const pl_step *step, const pl_type *type, const pl_input *in, int64_t first,
-                                  float *w, int64_t values, uint8_t *to)
+/* A block that every reader takes for not finite: NaN for its scale, or else all bits set. */
+static void spoil(const pl_dtype *dtype, uint8_t *block)
 {
-    const pl_dtype *dtype = type->element;
-    int64_t span = step->grid ? step->grid->span(type, in->cols) : 1, blocks = span / dtype->block;
-    for (int64_t at = 0; at < values; at += span, to += blocks * dtype->bytes) {
-        bool bad = pl_find_nonfinite(w + at, span) >= 0;
-        for (int64_t j = at; bad && j < at + span; j++) {
-            if (!isfinite(w[j])) PL_TRY(pl_strip_nonfinite(in, first, j, w[j]));
-            if (step->grid) w[j] = 0.0f;
+    if (dtype->scale_at[0] >= 0) memcpy(block + dtype->scale_at[0], "\x00\x7e", 2);
+    else memset(block, 0xff, (size_t)dtype->bytes);
+}
+
+/* Rows with values that are not finite. Encoders are defined for others only, so this goes block by block: one
+ * with such a value gets NaN for its scale and zeros for its codes, the same on every machine. NVFP4 has no byte
+ * that reads as NaN: there such values are refused even where they may be kept. */
+static pl_status encode_nonfinite(const pl_dtype *dtype, const pl_input *in, int64_t first, float *w, int64_t values,
+                                  uint8_t *to)
+{
+    pl_input strict = *in;
+    strict.nonfinite = NULL;
+    for (int64_t at = 0; at < values; at += dtype->block, to += dtype->bytes) {
+        bool bad = pl_find_nonfinite(w + at, dtype->block) >= 0;
+        for (int64_t j = at; bad && j < at + dtype->block; j++) {
+            if (!isfinite(w[j]))
+                PL_TRY(pl_strip_nonfinite(dtype == &pl_dtypes[PL_NVFP4] ? &strict : in, first, j, w[j]));
+            if (dtype->block > 1) w[j] = 0.0f;
         }
-        encode_values(step, type, w + at, span, to);
-        if (!bad) PL_TRY(check_range(dtype, in, first, at, w + at, span, to));
-        for (int64_t b = 0; bad && step->grid && b < blocks; b++)
-            memcpy(to + b * dtype->bytes + dtype->scale_at[0], "\x00\x7e", 2);
+        encode_values(dtype, w + at, dtype->block, to);
+        if (!bad) PL_TRY(check_range(dtype, in, first, at, w + at, dtype->block, to));
+        else if (dtype->block > 1) spoil(dtype, to);
     }
     return PL_OK;
 }
@@ -88,7 +120,7 @@ static pl_status encode_nonfinite(const pl_step *step, const pl_type *type, cons
 static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, int64_t count,
                         pl_packed *rows, pl_arena *arena)
 {
-    const pl_type *type = &rows->type;
+    const pl_dtype *dtype = rows->type.element;
     int64_t strip = pl_strip_rows(in->cols, count);
     /* the caller's buffers are writable; a part's pointer is const for those who read weights */
     uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;
@@ -101,11 +133,11 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
         PL_TRY(pl_rows(in, first + done, n, w, arena));
         pl_arena_restore(arena, mark);
         if (pl_find_nonfinite(w, values) >= 0) {
-            PL_TRY(encode_nonfinite(step, type, in, first + done, w, values, to));
+            PL_TRY(encode_nonfinite(dtype, in, first + done, w, values, to));
             continue;
         }
-        encode_values(step, type, w, values, to);
-        PL_TRY(check_range(type->element, in, first + done, 0, w, values, to));
+        encode_values(dtype, w, values, to);
+        PL_TRY(check_range(dtype, in, first + done, 0, w, values, to));
     }
     return PL_OK;
 }

@@ -31,4 +31,4 @@ cp -r "$stories" link
 mv link/model.safetensors elsewhere
 ln -s ../elsewhere link/model.safetensors
 try planish convert link -o out.gguf --type q8_0 -j 2
-left . | grep '\.gguf.*partial\|out\.gguf'
+left . | grep -E 'partial|out.gguf' || true

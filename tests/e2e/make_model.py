@@ -1,6 +1,6 @@
 """make_model.py: a synthetic llama checkpoint of real shapes for speed and memory work; its text is noise.
 
-usage: make_model.py --out DIR --tokenizer DIR [--shape small|medium|1b|2b] [--dtype F16|BF16|F32]
+usage: make_model.py --out DIR --tokenizer DIR [--shape tiny|small|medium|1b|2b] [--dtype F16|BF16|F32]
                      [--shards N] [--seed N]
 
 Weights are seeded Gaussian values of a size that keeps activations finite. --tokenizer copies the
@@ -15,6 +15,7 @@ import shutil
 import struct
 
 SHAPES = {  # hidden, layers, heads, key/value heads, ffn
+    "tiny": (256, 2, 4, 2, 512),        # 1 M: the smallest that blocks of 256 values fit
     "small": (512, 8, 8, 4, 1536),      # 25 M parameters without the vocabulary
     "medium": (1024, 8, 16, 16, 2816),  # 103 M
     "1b": (2048, 16, 32, 8, 8192),

@@ -52,7 +52,7 @@ const char *fuzz_folder_path(void)
 
 const char *fuzz_path(const char *name)
 {
-    static char path[4][128];
+    static char path[4][640];
     static int next;
     char *to = path[next++ % 4];
     snprintf(to, sizeof path[0], "%s/%s", fuzz_folder_path(), name);

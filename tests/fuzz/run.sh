@@ -19,8 +19,10 @@ if [ ! -e "$build/build.ninja" ]; then
     CC=clang meson setup "$build" -Dtests=enabled -Dbuildtype=debugoptimized -Db_lundef=false \
         -Db_sanitize=address,undefined -Dc_args="$flags" >/dev/null
 fi
-log=$(ninja -C "$build" tests/fuzz/fuzzer tests/fuzz/seeds cli/planish 2>&1) || echo "$log" | grep -E 'FAILED|error' || true
+compile() { log=$(ninja -C "$build" "$@" 2>&1) || echo "$log" | grep -E 'FAILED|error' || true; }
+compile tests/fuzz/fuzzer
 mkdir -p "$work"
+[ -e "$work/seeds" ] || compile tests/fuzz/seeds cli/planish
 [ -e "$work/seeds" ] || python3 $here/make_seeds.py "$work/seeds" "$build/cli/planish" "$build/tests/fuzz/seeds"
 
 tmp=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)/planish-fuzz-XXXXXX")
@@ -52,19 +54,26 @@ fuzz() { # target, seconds
         -max_total_time="$2" -max_len="$(longest "$target")" -timeout=10 -malloc_limit_mb=80 -rss_limit_mb=3000 \
         -print_final_stats=1 -artifact_prefix="$found/" >"$log" 2>&1; } 2>"$log.time" || code=$?
     python3 $here/table.py add "$work/history.jsonl" "$target" "$log" "$code"
-    [ $code -eq 0 ] || { echo "$target broke ($found):"; grep -vE '^#' "$log" | grep -E 'ERROR|error:|not true|SUMMARY|grow by' | head -8; }
+    [ $code -ne 0 ] || return 0
+    echo "$target broke ($found):"
+    grep -vE '^#' "$log" | grep -E 'ERROR|error:|not true|SUMMARY|grow by' | head -8
     return $code
 }
 
 keep() { # target
-    local folder=$here/corpus/$1 fresh="$tmp/keep"
-    mkdir -p "$work/corpus/$1" "$fresh"
-    PLANISH_FUZZ=$1 "$build/tests/fuzz/fuzzer" -set_cover_merge=1 -max_len="$(longest "$1")" "$fresh" \
-        "$folder" "$work/seeds/$1" "$work/corpus/$1" >"$work/$1.merge.log" 2>&1
-    mkdir -p "$folder"
-    find "$folder" -type f ! -name 'found-*' -delete        # regressions stay
-    cp "$fresh"/* "$folder"/
-    rm -r "$fresh"
+    local folder=$here/corpus/$1 control="$tmp/control"
+    mkdir -p "$work/corpus/$1" "$folder" "$tmp/none"
+    rm -rf "$control" "$tmp/keep"
+    mkdir "$tmp/keep"
+    PLANISH_FUZZ=$1 "$build/tests/fuzz/fuzzer" -merge=1 -use_counters=0 -max_len="$(longest "$1")" \
+        -merge_control_file="$control" "$tmp/none" "$folder" "$work/seeds/$1" "$work/corpus/$1" >"$work/$1.merge.log" 2>&1
+    rm -r "$tmp/none"
+    python3 $here/table.py pick "$control" | while read -r file; do
+        cp "$file" "$tmp/keep/$(sha1sum "$file" | cut -d' ' -f1)"
+    done
+    # What has a name of its own stays: regressions and inputs made by hand.
+    find "$folder" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
+    cp "$tmp/keep"/* "$folder"/
     echo "$1: $(find "$folder" -type f | wc -l) inputs, $(du -sb "$folder" | cut -f1) bytes"
 }
 

@@ -3,6 +3,8 @@
 usage: table.py add HISTORY TARGET LOG EXIT_CODE     a line about the run that wrote LOG (libFuzzer) and LOG.time
        table.py show HISTORY                         a table of all runs so far
        table.py json HISTORY                         the same as JSON, for docs/results
+       table.py pick CONTROL                         of the inputs that libFuzzer's merging measured (its control
+                                                     file), a few small ones that together reach nearly everything
 """
 import json
 import os
@@ -54,10 +56,34 @@ def show(history):
               f"{t['edges']:6} {t['features']:9} {t['inputs']:7} {t['findings']:9}")
 
 
+def pick(control, budget=130000, most=60):
+    """Prints paths. The next is always the one that adds most for its size."""
+    with open(control) as file:
+        lines = file.read().split("\n")
+    count, reached = int(lines[0]), {}
+    paths = lines[2:2 + count]
+    for line in lines[2 + count:]:
+        if line.startswith("FT "):
+            index, *features = line.split()[1:]
+            reached[paths[int(index)]] = set(features)
+    sizes = {path: os.path.getsize(path) for path in reached}
+    while budget > 0 and most > 0 and reached:
+        best = max(reached, key=lambda path: len(reached[path]) / (sizes[path] + 1500))
+        new = reached.pop(best)
+        if not new:
+            break
+        print(best)
+        budget -= sizes[best]
+        most -= 1
+        reached = {path: features - new for path, features in reached.items() if features - new}
+
+
 command, arguments = sys.argv[1], sys.argv[2:]
 if command == "add":
     add(*arguments)
 elif command == "show":
     show(*arguments)
+elif command == "pick":
+    pick(*arguments)
 else:
     print(json.dumps({"schema": "planish.fuzz/1", "targets": rows(*arguments)}, indent=1))

@@ -12,12 +12,13 @@
 #include "quantizers/registry.h"
 #include "tests/unit/fake_model.h"
 
-/* Sizes that fill blocks, and ones that make ffn_down fall back to f16. */
+/* Sizes that fill blocks of 32 or of 256, and ones that make ffn_down fall back to shorter ones or to f16. */
 static const fake_options models[] = {
     { .layers = 2, .hidden = 128, .heads = 4, .kv_heads = 2, .ffn = 352, .vocab = 500, .dtype = PL_BF16, .seed = 1 },
     { .layers = 1, .hidden = 96, .heads = 2, .kv_heads = 1, .ffn = 172, .vocab = 300, .dtype = PL_F16, .tied = true,
       .interleaved = true, .seed = 2 },
     { .layers = 1, .hidden = 64, .heads = 8, .kv_heads = 4, .ffn = 160, .vocab = 257, .dtype = PL_F32, .seed = 3 },
+    { .layers = 1, .hidden = 256, .heads = 4, .kv_heads = 2, .ffn = 320, .vocab = 300, .dtype = PL_BF16, .seed = 4 },
 };
 
 static pl_status convert(pl_source *source, pl_sink *sink, pl_arena *arena, pl_pool *pool, int dtype,

@@ -114,7 +114,7 @@ static void check_decoder(int type, void (*decode)(const void *, float *, int64_
     const pl_dtype *dtype = &pl_dtypes[type];
     int blocks = VALUES / dtype->block;
     for (int round = 0; round < 12; round++) {
-        int shift = round % 4, n = (blocks - round * 37) * dtype->block;
+        int shift = round % 4, n = (blocks - round * 7) * dtype->block;
         for (size_t i = 0; i < sizeof bytes; i++)
             bytes[i] = (uint8_t)(round == 0 ? 0 : round == 1 ? 0xff
                                  : pl_rng_bits(SEED, (uint64_t)round, i));

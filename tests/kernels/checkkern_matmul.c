@@ -74,6 +74,7 @@ static void fill_blocks(const pl_dtype *dtype, pattern p, int64_t count, uint8_t
         for (int i = 0; i < dtype->bytes; i++)
             out[i] = p == ZEROS ? 0 : p == EXTREME ? (i % 3 ? 0x80 : 0x7f) : (uint8_t)draw();
         if (p == EXTREME && b % 2) memset(out, b % 4 == 1 ? 0xff : 0, (size_t)dtype->bytes);
+        if (dtype == &pl_dtypes[PL_MXFP4]) out[0] = (uint8_t)(p == ZEROS ? 0 : 110 + out[0] % 30);
         for (int k = 0; k < 2; k++) {
             if (dtype->scale_at[k] < 0) continue;
             uint16_t h = pl_f32_to_f16(pattern_value(p, b, count, 60000, 0x1p-15f));
@@ -153,13 +154,14 @@ static bool case_open(matmul_case *c, const pl_kernel_list *plain)
 {
     const pl_dtype *t = &pl_dtypes[c->dtype];
     if (pl_packed_init(&c->w, pl_type_plain(c->dtype), c->rows, c->cols) != PL_OK) return false;
-    c->q8 = t->block == 32;
+    const pl_kernel *kernel = pl_kernel_find(plain, &c->w);
+    c->q8 = kernel && kernel->act == PL_ACT_Q8;
     c->ldx = c->q8 ? c->cols / 32 * (int64_t)sizeof(pl_act_block) : c->cols * 4;
     int64_t wbytes = c->w.part[0].bytes, xbytes = c->ldx * MOST;
     if (!fence_open(&c->wf, (size_t)wbytes + 8) || !fence_open(&c->xf, (size_t)xbytes + 8))
         return false;
     uint8_t *w = c->wf.end - wbytes - c->shift, *x = c->xf.end - xbytes - 4 * c->shift;
-    if (c->q8) fill_blocks(t, c->p, c->rows * c->cols / 32, w);
+    if (t->block > 1) fill_blocks(t, c->p, c->rows * c->cols / t->block, w);
     else fill_floats(c->dtype, c->p, c->rows * c->cols, w);
     float *v = pl_alloc(MOST * c->cols, sizeof *v);
     c->want = pl_alloc(MOST * c->rows, sizeof *c->want);
@@ -231,21 +233,28 @@ static void check_kernel(matmul_case *c, const pl_kernel *k)
     }
 }
 
+/* What other types have no kernel for is run by decoding them. */
+static bool needs_kernel(int dtype) { return dtype <= PL_Q5_1; }
+
 static void check_matmul(void)
 {
     static const int64_t rows[] = { 1, 3, 16, 50 };
     static const int64_t float_cols[] = { 1, 7, 16, 31, 172, 529 };
-    static const int64_t block_cols[] = { 32, 96, 544, 1056 };
+    static const int64_t blocks[] = { 1, 3, 17, 33 };       /* of 32; of longer ones 1, 2 and 3 */
     pl_kernel_list plain, list;
     pl_kernels_init(&plain, 0);
     for (int t = 0; t < PL_DTYPES; t++) {
-        bool q8 = pl_dtypes[t].block == 32;
-        int shapes = PL_COUNT(rows) * (q8 ? PL_COUNT(block_cols) : PL_COUNT(float_cols));
+        pl_packed any;
+        if (!needs_kernel(t) && (pl_packed_init(&any, pl_type_plain(t), 1, PL_MAX_BLOCK) != PL_OK ||
+                                 !pl_kernel_find(&plain, &any))) continue;
+        int block = pl_dtypes[t].block;
+        int widths = block == 1 ? PL_COUNT(float_cols) : block == 32 ? PL_COUNT(blocks) : 3;
+        int shapes = PL_COUNT(rows) * widths;
         for (int i = 0; i < shapes * PATTERNS; i++) {
             int col = i / PATTERNS / PL_COUNT(rows);
             matmul_case c = { .dtype = t, .p = (pattern)(i % PATTERNS), .shift = i % 2,
                               .rows = rows[i / PATTERNS % PL_COUNT(rows)],
-                              .cols = q8 ? block_cols[col] : float_cols[col] };
+                              .cols = block == 1 ? float_cols[col] : block * (block == 32 ? blocks[col] : col + 1) };
             if (!case_open(&c, &plain)) {
                 pl_ck_fail("no memory for a case");
                 return;

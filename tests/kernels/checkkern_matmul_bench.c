@@ -82,7 +82,7 @@ static void measure_type(int dtype, pl_pool *pool, uint8_t *bytes, const float *
     for (int v = 0; pl_ck_variant_at(v); v++) {
         pl_kernels_init(&list, pl_ck_variant_at(v)->flags);
         work j = { .kernel = pl_kernel_find(&list, &w), .w = &w, .y = y };
-        if (j.kernel == last) continue;
+        if (!j.kernel || j.kernel == last) continue;
         last = j.kernel;
         bool floats = j.kernel->act == PL_ACT_F32;
         j.x = floats ? (const void *)x : q8;

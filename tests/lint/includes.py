@@ -22,7 +22,7 @@ DOORS = {
     r"pcre2.*|utf8proc\.h": r"core/text\.c",
     r"popt\.h": r"cli/opts\.c",
     r"sys/mman\.h|fcntl\.h|sys/statvfs\.h": r"core/fs\.c",
-    r".*intrin\.h": r".*_(avx2|avx512|vnni|neon)\w*\.c",
+    r".*intrin\.h": r".*_(avx2|avx512|vnni|neon)\w*\.c|core/dtype_simd\.h|quantizers/lanes\.h",
 }
 # Calls -> files that may make them; everything outside cli/ and tests/ is held to this.
 CALLS = {

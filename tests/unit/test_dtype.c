@@ -41,6 +41,14 @@ START_TEST(half_round_trip)
 }
 END_TEST
 
+/* Scales of a block that are in no f16 field of their own. */
+static void set_known_scales(int type, uint8_t *block)
+{
+    static const uint8_t nvfp4[4] = { 0x38, 0x40, 0x01, 0x7e };
+    if (type == PL_MXFP4) block[0] = 128;
+    if (type == PL_NVFP4) memcpy(block, nvfp4, 4);
+}
+
 /* Bytes (37 k + 11) mod 256 with every d 1.0 and every m 0.5. */
 START_TEST(known_blocks)
 {
@@ -50,27 +58,66 @@ START_TEST(known_blocks)
         { PL_Q5_0, { 9, -2, 3 }, 14, 1, 15, 2627 },
         { PL_Q5_1, { 19.5, 24.5, 29.5 }, 19.5, 5.5, 521, 11298 },
         { PL_Q8_0, { 85, 122, -97 }, -91, -48, -176, 190256 },
+        { PL_Q2_K, { 33, 0, 11 }, 7.5, 4.5, 2059, 54476 },
+        { PL_Q3_K, { 81, -108, 27 }, 2, 42, 958, 568706 },
+        { PL_Q4_K, { 315.5, -25.5, 129.5 }, 423, 48.5, 54440, 24165220 },
+        { PL_Q5_K, { 811.5, -25.5, 625.5 }, 1047, 108.5, 116216, 102828820 },
+        { PL_Q6_K, { -1431, 1696, 583 }, -351, -60, 4612, 473900260 },
+        { PL_TQ1_0, { -1, -1, -1 }, 0, -1, -2, 174 },
+        { PL_TQ2_0, { 2, -1, 0 }, 2, -1, 129, 389 },
+        { PL_MXFP4, { 0, 6, -2 }, 3, 6, 25, 1137 },
+        { PL_NVFP4, { -6, 2, -0.5 }, -0.01171875, 224, 2467.966796875, 26744365.000522614 },
+        { PL_Q1_0, { 1, -1, 1 }, 1, 1, 0, 128 },
+        { PL_Q2_0, { 0, 0, 0 }, 0, 1, 30, 94 },
     };
     for (int i = 0; i < PL_COUNT(known); i++) {
         const pl_dtype *dtype = &pl_dtypes[known[i].type];
-        uint8_t block[64];
-        float y[2][32];
+        uint8_t block[256];
+        float y[2][PL_MAX_BLOCK];
         for (int k = 0; k < dtype->bytes; k++) block[k] = (uint8_t)(37 * k + 11);
-        memcpy(block + dtype->scale_at[0], &(uint16_t){ 0x3c00 }, 2);
-        if (dtype->scale_at[1] >= 0) memcpy(block + dtype->scale_at[1], &(uint16_t){ 0x3800 }, 2);
-        dtype->decode(block, y[0], 32);
-        pl_decode(dtype, block, y[1], 32);
-        ck_assert_mem_eq(y[0], y[1], sizeof y[0]);
+        for (int k = 0; k < 2; k++)
+            if (dtype->scale_at[k] >= 0)
+                memcpy(block + dtype->scale_at[k], &(uint16_t){ k ? 0x3800 : 0x3c00 }, 2);
+        set_known_scales(known[i].type, block);
+        dtype->decode(block, y[0], dtype->block);
+        pl_decode(dtype, block, y[1], dtype->block);
+        ck_assert_mem_eq(y[0], y[1], (size_t)dtype->block * sizeof y[0][0]);
         double sum = 0, squares = 0;
-        for (int j = 0; j < 32; j++) {
+        for (int j = 0; j < dtype->block; j++) {
             sum += (double)y[0][j];
             squares += (double)y[0][j] * (double)y[0][j];
         }
         for (int j = 0; j < 3; j++) ck_assert_double_eq((double)y[0][j], known[i].first[j]);
-        ck_assert_double_eq((double)y[0][16], known[i].middle);
-        ck_assert_double_eq((double)y[0][31], known[i].last);
+        ck_assert_double_eq((double)y[0][dtype->block / 2], known[i].middle);
+        ck_assert_double_eq((double)y[0][dtype->block - 1], known[i].last);
         ck_assert_double_eq(sum, known[i].sum);
         ck_assert_double_eq(squares, known[i].squares);
+    }
+}
+END_TEST
+
+/* Blocks of 0x00 are zeros, but for codes that begin below zero times a scale of zero. Blocks of 0xff
+ * have NaN for scales where the type has a NaN. */
+START_TEST(extreme_blocks)
+{
+    for (int type = PL_Q2_K; type <= PL_Q2_0; type++) {
+        const pl_dtype *dtype = &pl_dtypes[type];
+        uint8_t block[256];
+        float y[2][PL_MAX_BLOCK];
+        memset(block, 0, sizeof block);
+        dtype->decode(block, y[0], dtype->block);
+        pl_decode(dtype, block, y[1], dtype->block);
+        for (int j = 0; j < dtype->block; j++)
+            ck_assert_msg(y[0][j] == 0.0f && pl_f32_bits(y[0][j]) == pl_f32_bits(y[1][j]), "%s %d",
+                          dtype->name, j);
+        memset(block, 0xff, sizeof block);
+        dtype->decode(block, y[0], dtype->block);
+        pl_decode(dtype, block, y[1], dtype->block);
+        for (int j = 0; j < dtype->block; j++) {
+            if (type == PL_NVFP4) ck_assert(y[0][j] == -2880.0f && y[1][j] == -2880.0f);
+            else ck_assert_msg(isnan(y[0][j]) && isnan(y[1][j]), "%s %d", dtype->name, j);
+        }
+        ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, block, dtype->block), 0);
     }
 }
 END_TEST
@@ -82,6 +129,37 @@ static double minifloat(int code, int exponent, int bias)
     double m = ldexp(code & ((1 << mantissa) - 1), -mantissa), sign = code & 128 ? -1.0 : 1.0;
     return sign * (e ? ldexp(1 + m, e - bias) : ldexp(m, 1 - bias));
 }
+
+/* Every scale byte of 4-bit floats: what it means, and whether the block counts as finite. */
+START_TEST(four_bits)
+{
+    static const double e2m1[8] = { 0, 0.5, 1, 1.5, 2, 3, 4, 6 };
+    for (int scale = 0; scale < 256; scale++) {
+        uint8_t mx[17] = { (uint8_t)scale }, nv[36];
+        float y[64];
+        for (int j = 0; j < 16; j++) mx[1 + j] = (uint8_t)(j < 8 ? j | j << 4 : 0x77 & ~j);
+        pl_decode(&pl_dtypes[PL_MXFP4], mx, y, 32);
+        for (int j = 0; j < 8; j++) {
+            double value = ldexp(e2m1[j], scale - 127);
+            if (scale == 255) ck_assert(isnan(y[j]));
+            else ck_assert(y[j] == (float)value && y[j + 16] == (float)value);
+        }
+        ck_assert_int_eq(pl_dtype_find_nonfinite(&pl_dtypes[PL_MXFP4], mx, 32), scale < 253 ? -1 : 0);
+        memset(mx + 1, 0x2a, 16);
+        ck_assert_int_eq(pl_dtype_find_nonfinite(&pl_dtypes[PL_MXFP4], mx, 32), scale < 255 ? -1 : 0);
+
+        memset(nv, 0x7f, sizeof nv);            /* codes 15 and 7, -6 and 6 */
+        memset(nv, 0x38, 4);
+        nv[3] = (uint8_t)scale;
+        double value = scale == 127 ? 0 : 6 * minifloat(scale & 127, 4, 7);
+        pl_decode(&pl_dtypes[PL_NVFP4], nv, y, 64);
+        ck_assert(y[0] == -6.0f && y[8] == 6.0f);
+        ck_assert(y[48] == (float)-value && y[56] == (float)value);
+        ck_assert_int_eq(pl_dtype_find_nonfinite(&pl_dtypes[PL_NVFP4], nv, 64),
+                         (scale & 127) == 127 ? 0 : -1);
+    }
+}
+END_TEST
 
 static double value_of(int type, int code)
 {
@@ -141,21 +219,22 @@ START_TEST(table)
     for (int i = 0; i < PL_DTYPES_READ; i++) {
         const pl_dtype *dtype = &pl_dtypes[i];
         ck_assert_ptr_eq(pl_dtype_find(dtype->name), dtype);
-        if (i < PL_DTYPES) {
+        if (dtype->gguf_id >= 0) {
             ck_assert_ptr_eq(pl_dtype_by_gguf(dtype->gguf_id), dtype);
             ck_assert_str_eq(pl_dtype_gguf_name(dtype->gguf_id), dtype->name);
         }
         if (dtype->safetensors)
             ck_assert_ptr_eq(pl_dtype_by_safetensors(dtype->safetensors), dtype);
         int64_t bytes;
-        ck_assert_int_eq(pl_dtype_row_bytes(dtype, 64, &bytes), PL_OK);
-        ck_assert_int_eq(bytes, 64 / dtype->block * dtype->bytes);
-        ck_assert_int_eq(pl_dtype_row_bytes(dtype, -64, &bytes), PL_E_WISH);
+        ck_assert_int_eq(pl_dtype_row_bytes(dtype, 512, &bytes), PL_OK);
+        ck_assert_int_eq(bytes, 512 / dtype->block * dtype->bytes);
+        ck_assert_int_le(dtype->block, PL_MAX_BLOCK);
+        ck_assert_int_eq(pl_dtype_row_bytes(dtype, -512, &bytes), PL_E_WISH);
     }
     ck_assert_ptr_eq(pl_dtype_find("Q8_0"), &pl_dtypes[PL_Q8_0]);
     ck_assert_ptr_null(pl_dtype_find("q8"));
     ck_assert_ptr_null(pl_dtype_by_gguf(-1));
-    ck_assert_ptr_null(pl_dtype_by_gguf(12));
+    ck_assert_ptr_null(pl_dtype_by_gguf(9));        /* q8_1: activations only */
     ck_assert_ptr_null(pl_dtype_by_safetensors("f32"));
     ck_assert_str_eq(pl_dtype_gguf_name(12), "q4_k");
     static const int unknown[] = { -1, 4, 5, 31, 32, 33, 36, 37, 38, 43, 44, 1000 };
@@ -198,7 +277,10 @@ START_TEST(nonfinite)
             else if (t == PL_F8_E4M3) *block = b % 2 ? 0x7f : 0xff;
             else if (t == PL_F8_E5M2) *block = (uint8_t)(b % 2 ? 0xfc : 0x7d);
             else if (t == PL_F8_E8M0) *block = 0xff;
-            else memcpy(block + (dtype->scale_at[1] >= 0 ? b % 2 * 2 : 0), &bad[b % 4], 2);
+            else if (t == PL_MXFP4) block[0] = 255;
+            else if (t == PL_NVFP4) block[b % 4] = (uint8_t)(b % 8 < 4 ? 0x7f : 0xff);
+            else if (t == PL_IQ1_M) memset(block + 48, 0xf0, 8);
+            else memcpy(block + dtype->scale_at[dtype->scale_at[1] >= 0 ? b % 2 : 0], &bad[b % 4], 2);
             int64_t first = (int64_t)b * dtype->block;
             ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, bytes, count), first);
             ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, bytes, first), -1);
@@ -216,6 +298,8 @@ int main(void)
     tcase_add_test(tcase, half_known_answers);
     tcase_add_test(tcase, half_round_trip);
     tcase_add_test(tcase, known_blocks);
+    tcase_add_test(tcase, extreme_blocks);
+    tcase_add_test(tcase, four_bits);
     tcase_add_test(tcase, eight_bits);
     tcase_add_test(tcase, eight_bits_known_answers);
     tcase_add_test(tcase, table);

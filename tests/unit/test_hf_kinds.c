@@ -6,7 +6,8 @@ START_TEST(test_named_pretokenizer)
 {
     parts p = byte_level;
     p.pre = "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"[a-f]+|"
-            "[0123456789][0123456789][0123456789][0123456789][0123456789][0123456789]\"}, \"behavior\": \"Isolated\"}, "
+            "[0123456789][0123456789][0123456789][0123456789][0123456789][0123456789][0123456789][0123456789][0123456789]"
+            "[0123456789]\"}, \"behavior\": \"Isolated\"}, "
             "{\"type\": \"ByteLevel\", \"use_regex\": false}]}";
     put_tokenizer(p);
     ck_assert_int_eq(read_folder("{}", 8), PL_E_INPUT);

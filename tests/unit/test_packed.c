@@ -61,16 +61,47 @@ START_TEST(scaled_names)
 }
 END_TEST
 
+/* Codes that come in blocks: a scale of whole blocks only. */
+START_TEST(scaled_blocks)
+{
+    enum { ROWS = 3, COLS = 128 };
+    static const float scale[ROWS][2] = { { 0.5f, 3.0f }, { -1.0f, 7.0f }, { 0.1f, 0.0f } };
+    uint8_t codes[ROWS * COLS / 64 * 36];
+    float plain[ROWS * COLS], rows[ROWS * COLS];
+    for (int i = 0; i < PL_COUNT(codes); i++) codes[i] = (uint8_t)(i * 29 % 127);
+    pl_decode(&pl_dtypes[PL_NVFP4], codes, plain, PL_COUNT(plain));
+    for (int width = 0; width <= 64; width += 64) {
+        pl_packed p, last;
+        assert_ok(pl_packed_init(&p, fp8(PL_NVFP4, PL_F32, 1, width), ROWS, COLS));
+        ck_assert_int_eq(pl_packed_bytes(&p), PL_COUNT(codes) + 4 * ROWS * (width ? 2 : 1));
+        p.part[0].ptr = codes;
+        p.part[1].ptr = (const uint8_t *)scale;
+        assert_ok(pl_packed_decode(&p, 0, ROWS, rows, NULL));
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < COLS; c++)
+                ck_assert(rows[r * COLS + c] ==
+                          plain[r * COLS + c] * (width ? scale[r][c / 64] : scale[r / 2][r % 2]));
+        assert_ok(pl_packed_rows(&p, 2, 1, &last));
+        assert_ok(pl_packed_decode(&last, 0, 1, plain, NULL));
+        ck_assert_mem_eq(plain, rows + 2 * COLS, COLS * sizeof *rows);
+        pl_decode(&pl_dtypes[PL_NVFP4], codes, plain, PL_COUNT(plain));
+    }
+    pl_packed p;
+    assert_fails(pl_packed_init(&p, fp8(PL_NVFP4, PL_F32, 1, 96), 1, 192), PL_E_WISH, "blocks of 64");
+    assert_fails(pl_packed_init(&p, fp8(PL_NVFP4, PL_F32, 1, 0), 1, 96), PL_E_WISH, "multiple of 64");
+}
+END_TEST
+
 START_TEST(layout)
 {
     for (int i = 0; i < PL_DTYPES; i++) {
         pl_packed p;
-        assert_ok(pl_packed_init(&p, pl_type_plain(i), 7, 96));
+        assert_ok(pl_packed_init(&p, pl_type_plain(i), 7, 256));
         ck_assert_int_eq(p.rows, 7);
-        ck_assert_int_eq(p.cols, 96);
+        ck_assert_int_eq(p.cols, 256);
         ck_assert_int_eq(p.granule, 1);
         ck_assert_int_eq(p.nparts, 1);
-        ck_assert_int_eq(p.part[0].stride, 96 / pl_dtypes[i].block * pl_dtypes[i].bytes);
+        ck_assert_int_eq(p.part[0].stride, 256 / pl_dtypes[i].block * pl_dtypes[i].bytes);
         ck_assert_int_eq(pl_packed_bytes(&p), 7 * p.part[0].stride);
         ck_assert_int_eq(p.part[0].id, -1);
         ck_assert_ptr_null(p.part[0].ptr);
@@ -437,8 +468,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        type_names, scaled_names, layout, cuts_on_granules, scaled_layout, scaled_decode, ranges_outside,
-        decode_reads_rows, order_known_answer, inputs_in_order, inputs_from_memory, sources_check_ranges,
+        type_names, scaled_names, scaled_blocks, layout, cuts_on_granules, scaled_layout, scaled_decode,
+        ranges_outside, decode_reads_rows, order_known_answer, inputs_in_order, inputs_from_memory, sources_check_ranges,
         opening, roles, model_index, registries,
     };
     return run_suite("packed", tests, PL_COUNT(tests));

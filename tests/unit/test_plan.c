@@ -90,6 +90,24 @@ START_TEST(input_order_does_not_matter)
 }
 END_TEST
 
+/* Blocks of 256 for rows of 96: a type of about as many bits with blocks of 32. */
+START_TEST(fallback_to_shorter_blocks)
+{
+    static const struct { int wish, got; } pairs[] = {
+        { PL_Q2_K, PL_Q4_0 }, { PL_Q3_K, PL_Q4_0 }, { PL_Q4_K, PL_Q5_0 }, { PL_Q5_K, PL_Q5_1 }, { PL_Q6_K, PL_Q8_0 },
+        { PL_TQ1_0, PL_Q4_0 }, { PL_TQ2_0, PL_Q4_0 }, { PL_Q2_0, PL_Q4_0 }, { PL_Q1_0, PL_F16 }, { PL_NVFP4, PL_F16 },
+    };
+    pl_source *s = fake_model_create(&(fake_options){ .ffn = 96, .dtype = PL_BF16 });
+    for (int i = 0; i < PL_COUNT(pairs); i++) {
+        pl_recipe r = wish(pairs[i].wish);
+        const pl_step *down = step_of(plan_of(s, &r), PL_FFN_DOWN, 1);
+        ck_assert_str_eq(pl_type_name(&down->out.type), pl_dtypes[pairs[i].got].name);
+        ck_assert_ptr_nonnull(strstr(down->why, "rows of 96 are no multiple of"));
+    }
+    pl_source_close(s);
+}
+END_TEST
+
 START_TEST(fallback_to_f16)
 {
     pl_source *s = fake_model_create(&(fake_options){ .ffn = 90, .dtype = PL_BF16 });
@@ -100,6 +118,8 @@ START_TEST(fallback_to_f16)
     ck_assert_str_eq(pl_type_name(&down->out.type), "f16");
     ck_assert_str_eq(down->why, "rows of 90 are no multiple of q4_0's 32");
     ck_assert_str_eq(type_of(plan, PL_FFN_UP, 1), "q4_0");
+    r = wish(PL_Q4_K);                              /* no shorter block fits either */
+    ck_assert_str_eq(type_of(plan_of(s, &r), PL_FFN_DOWN, 1), "f16");
     r = wish(PL_F32);
     ck_assert_int_eq(plan_of(s, &r)->changed, 0);
     pl_source_close(s);
@@ -307,7 +327,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        every_tensor_once, input_order_does_not_matter, fallback_to_f16, choice_of_method,
+        every_tensor_once, input_order_does_not_matter, fallback_to_shorter_blocks, fallback_to_f16, choice_of_method,
         rules_of_the_recipe, no_type, memory_limit, ranges_of_rows, digest_tells_plans_apart,
         bits_per_weight, without_memory,
     };

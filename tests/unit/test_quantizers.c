@@ -6,6 +6,7 @@
 
 #include "core/half.h"
 #include "core/rng.h"
+#include "quantizers/encoders.h"
 #include "quantizers/registry.h"
 
 static pl_arena *arena;
@@ -271,7 +272,7 @@ static pl_status run(const pl_step *step, const pl_input *in, int64_t first, int
     return step->method->encode(step, in, first, count, &rows, arena);
 }
 
-enum { ROWS = 300, COLS = 160 };           /* more than one strip */
+enum { ROWS = 300, COLS = 256 };           /* more than one strip */
 static float matrix[ROWS * COLS];
 static uint8_t got[ROWS * COLS * 4], expected[ROWS * COLS * 4];
 
@@ -284,13 +285,17 @@ static pl_input input(int32_t order)
 static void encode_plainly(const pl_type *type, const float *w, int64_t n, uint8_t *out)
 {
     const pl_grid *grid = pl_grid_find(pl_grids, type, n);
-    for (int64_t i = 0; i < n && !grid; i++) {
+    pl_row_encoders plain;
+    pl_row_encoders_init(&plain, 0);
+    pl_row_encoder encoder = plain.encode[type->element - pl_dtypes];
+    if (grid) pl_grid_encode(grid, type, w, n, out);
+    else if (encoder) encoder(w, NULL, 1, n, out);
+    else if (type->element == &pl_dtypes[PL_F32]) memcpy(out, w, (size_t)n * 4);
+    for (int64_t i = 0; i < n && type->element->bytes == 2; i++) {
         bool f16 = type->element == &pl_dtypes[PL_F16];
         uint16_t h = f16 ? pl_f32_to_f16(w[i]) : pl_f32_to_bf16(w[i]);
-        if (type->element == &pl_dtypes[PL_F32]) memcpy(out + 4 * i, w + i, 4);
-        else memcpy(out + 2 * i, &h, 2);
+        memcpy(out + 2 * i, &h, 2);
     }
-    if (grid) pl_grid_encode(grid, type, w, n, out);
 }
 
 START_TEST(rtn_every_type)
@@ -368,6 +373,16 @@ START_TEST(rtn_refuses_what_f16_cannot_hold)
         ck_assert_ptr_nonnull(strstr(pl_error(), "row 250 columns 64 to 95"));
         ck_assert_ptr_nonnull(strstr(pl_error(), "-1e+30"));
     }
+    /* searches that overflow end in zeros: the value itself is refused */
+    static const int searched[] = { PL_Q2_K, PL_Q3_K, PL_Q4_K, PL_Q5_K, PL_Q6_K, PL_TQ1_0, PL_Q2_0, PL_NVFP4 };
+    for (int t = 0; t < PL_COUNT(searched); t++) {
+        step = step_for(&pl_method_rtn, pl_type_plain(searched[t]), ROWS, COLS);
+        in = input(0);
+        matrix[250 * COLS + 65] = -1e30f;
+        ck_assert_int_eq(run(&step, &in, 0, ROWS, got), PL_E_INPUT);
+        ck_assert_ptr_nonnull(strstr(pl_error(), "row 250 columns"));
+        ck_assert_ptr_nonnull(strstr(pl_error(), "-1e+30"));
+    }
     step = step_for(&pl_method_rtn, pl_type_plain(PL_BF16), ROWS, COLS);
     in = input(0);
     matrix[250 * COLS + 1] = 1e30f;
@@ -384,9 +399,11 @@ START_TEST(rtn_accepts)
     ck_assert(pl_method_rtn.accepts(&step, &from));
     unknown.type.scheme = NULL;
     ck_assert(!pl_method_rtn.accepts(&step, &unknown));
-    step.grid = NULL;
+    step.out.cols = 40;
     ck_assert(!pl_method_rtn.accepts(&step, &from));
-    step.grid = &pl_grid_q8_0;
+    step = step_for(&pl_method_rtn, pl_type_plain(PL_F8_E4M3), 4, 64);
+    ck_assert(!pl_method_rtn.accepts(&step, &from));
+    step.out.type = (pl_type){ .scheme = &pl_scheme_scaled, .element = &pl_dtypes[PL_Q4_0] };
     ck_assert(!pl_method_rtn.accepts(&step, &from));
 }
 END_TEST
@@ -414,7 +431,7 @@ START_TEST(copy_keeps_bytes)
             ck_assert_mem_eq(got + r * row, original + pl_order_source(r, 20) * row, (size_t)row);
 
         uint8_t *bad = original + 271 * row;        /* the row's first value, or first scale */
-        if (t == PL_F32 || t == PL_BF16) memset(bad, 0xff, type.element->bytes);
+        if (type.element->scale_at[0] < 0 && t != PL_F16) memset(bad, 0xff, (size_t)type.element->bytes);
         else memcpy(bad + pl_max64(0, type.element->scale_at[0]), &(uint16_t){ 0x7e00 }, 2);
         in.order = 0;
         ck_assert_int_eq(run(&step, &in, 1, ROWS - 1, got), PL_E_INPUT);

@@ -55,6 +55,28 @@ START_TEST(one_file)
 END_TEST
 
 /* Names that begin alike, and parts of longer strings. */
+/* Every type of the format may lie in a file, with the size that the format gives it and no other. */
+START_TEST(every_dtype)
+{
+    static const struct { const char *name; int bits; } dtype[] = {
+        { "BOOL", 8 }, { "F4", 4 }, { "F6_E2M3", 6 }, { "F6_E3M2", 6 }, { "U8", 8 }, { "I8", 8 }, { "F8_E5M2", 8 },
+        { "F8_E4M3", 8 }, { "F8_E8M0", 8 }, { "F8_E4M3FNUZ", 8 }, { "F8_E5M2FNUZ", 8 }, { "I16", 16 }, { "U16", 16 },
+        { "F16", 16 }, { "BF16", 16 }, { "I32", 32 }, { "U32", 32 }, { "F32", 32 }, { "C64", 64 }, { "F64", 64 },
+        { "I64", 64 }, { "U64", 64 },
+    };
+    ck_assert_int_eq(PL_COUNT(dtype), 22);
+    for (int i = 0; i < PL_COUNT(dtype); i++)
+        for (int more = 0; more < 2; more++) {
+            char header[128], data[40] = "";
+            int bytes = dtype[i].bits / 2 + more;
+            snprintf(header, sizeof header, "{\"a\":{\"dtype\":\"%s\",\"shape\":[4],\"data_offsets\":[0,%d]}}",
+                     dtype[i].name, bytes);
+            save_st("x", header, data, (size_t)bytes);
+            ck_assert_msg(open_one("x") == (more ? PL_E_INPUT : PL_OK), "%s, %d bytes", dtype[i].name, bytes);
+        }
+}
+END_TEST
+
 START_TEST(finding)
 {
     static const char *const names[] = { "a", "a.b", "a.b.c", "a.bb", "b" };
@@ -397,6 +419,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, one_file);
+    tcase_add_test(cases, every_dtype);
     tcase_add_test(cases, finding);
     tcase_add_test(cases, no_tensors);
     tcase_add_test(cases, truncated);

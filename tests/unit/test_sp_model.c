@@ -246,6 +246,13 @@ START_TEST(test_alone)
     put_file("tokenizer.model", bytes, len);
     ck_assert_int_eq(read_folder(8), PL_E_INPUT);
     ck_assert_ptr_nonnull(strstr(pl_error(), "drops white space"));
+    len = 0;
+    pieces();
+    piece("<0x4G>", 0, 6);
+    specs(2, 1, 0);
+    put_file("tokenizer.model", bytes, len);
+    ck_assert_int_eq(read_folder(9), PL_E_INPUT);
+    ck_assert_ptr_nonnull(strstr(pl_error(), "byte token 8 is spelled '<0x4G>'"));
 }
 END_TEST
 

@@ -1,0 +1,138 @@
+/* lanes.h: one algorithm, 1, 8 or 16 values at a time. A file that wants more than plain C defines PL_LANES
+ * before it includes this. The operators + - * / work on vf as they do on float, lane by lane. */
+#ifndef QUANTIZERS_LANES_H
+#define QUANTIZERS_LANES_H
+
+#include <math.h>
+#include <string.h>
+
+#include "core/half.h"
+
+#ifndef PL_LANES
+#define PL_LANES 1
+#endif
+#if PL_LANES > 1
+#include <immintrin.h>
+#endif
+
+#define PL_INLINE static inline __attribute__((always_inline))
+
+/* Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in the low bits. Beyond +-2^22 those bits mean
+ * something else; files depend on it, so every variant has to agree there too. */
+#define PL_ROUNDER 12582912.0f
+
+PL_INLINE int pl_nearest(float x)
+{
+    return (int)(pl_f32_bits(x + PL_ROUNDER) & 0x7fffffu) - 0x400000;
+}
+
+/* Of each set: vf floats, vi integers, vm truth values.
+ *   v_every(k), v_at(base, stride): lane i gets base[i * stride]
+ *   v_min, v_max: a < b ? a : b, a > b ? a : b, also for zeros of both signs
+ *   v_code(x, low, high): x within +-2^22 to the nearest integer, clamped, as floats
+ *   v_code_far(x, low, high): pl_nearest of any x, clamped, as floats
+ *   v_put(m, base): lane i to base[i]; v_put_codes: integers below 256 as bytes */
+#if PL_LANES == 1
+typedef float vf;
+typedef int32_t vi;
+typedef bool vm;
+PL_INLINE vf v_every(float x) { return x; }
+PL_INLINE vf v_at(const float *base, int stride) { return base[0]; }
+PL_INLINE void v_put(vf x, float *base) { base[0] = x; }
+PL_INLINE void v_put_codes(vf x, uint8_t *base) { base[0] = (uint8_t)x; }
+PL_INLINE vf v_min(vf a, vf b) { return a < b ? a : b; }
+PL_INLINE vf v_max(vf a, vf b) { return a > b ? a : b; }
+PL_INLINE vf v_abs(vf x) { return fabsf(x); }
+PL_INLINE vf v_sqrt(vf x) { return sqrtf(x); }
+PL_INLINE vm v_less(vf a, vf b) { return a < b; }
+PL_INLINE vm v_differ(vf a, vf b) { return !(a == b); }
+PL_INLINE vm v_both(vm a, vm b) { return a && b; }
+PL_INLINE bool v_any(vm m) { return m; }
+PL_INLINE vf v_pick(vm m, vf yes, vf no) { return m ? yes : no; }
+PL_INLINE vf v_code_far(vf x, int low, int high)
+{
+    int l = pl_nearest(x);
+    return (float)(l < low ? low : l > high ? high : l);
+}
+PL_INLINE vf v_code(vf x, int low, int high) { return v_code_far(x, low, high); }
+
+#elif PL_LANES == 8
+typedef __m256 vf;
+typedef __m256i vi;
+typedef __m256 vm;
+PL_INLINE vf v_every(float x) { return _mm256_set1_ps(x); }
+PL_INLINE vf v_at(const float *base, int stride)
+{
+    vi lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    if (stride == 1) return _mm256_loadu_ps(base);
+    return _mm256_i32gather_ps(base, _mm256_mullo_epi32(lane, _mm256_set1_epi32(stride)), 4);
+}
+PL_INLINE void v_put(vf x, float *base) { _mm256_storeu_ps(base, x); }
+PL_INLINE void v_put_codes(vf x, uint8_t *base)
+{
+    vi q = _mm256_cvtps_epi32(x);
+    __m128i pair = _mm_packus_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+    _mm_storel_epi64((__m128i *)(void *)base, _mm_packus_epi16(pair, pair));
+}
+PL_INLINE vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+PL_INLINE vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+PL_INLINE vf v_abs(vf x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+PL_INLINE vf v_sqrt(vf x) { return _mm256_sqrt_ps(x); }
+PL_INLINE vm v_less(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+PL_INLINE vm v_differ(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_NEQ_UQ); }
+PL_INLINE vm v_both(vm a, vm b) { return _mm256_and_ps(a, b); }
+PL_INLINE bool v_any(vm m) { return _mm256_movemask_ps(m) != 0; }
+PL_INLINE vf v_pick(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
+PL_INLINE vf v_clamp(vi q, int low, int high)
+{
+    q = _mm256_max_epi32(_mm256_min_epi32(q, _mm256_set1_epi32(high)), _mm256_set1_epi32(low));
+    return _mm256_cvtepi32_ps(q);
+}
+PL_INLINE vf v_code(vf x, int low, int high) { return v_clamp(_mm256_cvtps_epi32(x), low, high); }
+PL_INLINE vf v_code_far(vf x, int low, int high)
+{
+    vi bits = _mm256_castps_si256(_mm256_add_ps(x, _mm256_set1_ps(PL_ROUNDER)));
+    bits = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffff));
+    return v_clamp(_mm256_sub_epi32(bits, _mm256_set1_epi32(0x400000)), low, high);
+}
+
+#else
+typedef __m512 vf;
+typedef __m512i vi;
+typedef __mmask16 vm;
+PL_INLINE vf v_every(float x) { return _mm512_set1_ps(x); }
+PL_INLINE vf v_at(const float *base, int stride)
+{
+    vi lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    if (stride == 1) return _mm512_loadu_ps(base);
+    return _mm512_i32gather_ps(_mm512_mullo_epi32(lane, _mm512_set1_epi32(stride)), base, 4);
+}
+PL_INLINE void v_put(vf x, float *base) { _mm512_storeu_ps(base, x); }
+PL_INLINE void v_put_codes(vf x, uint8_t *base)
+{
+    _mm_storeu_si128((__m128i *)(void *)base, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+}
+PL_INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+PL_INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+PL_INLINE vf v_abs(vf x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x); }
+PL_INLINE vf v_sqrt(vf x) { return _mm512_sqrt_ps(x); }
+PL_INLINE vm v_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+PL_INLINE vm v_differ(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ); }
+PL_INLINE vm v_both(vm a, vm b) { return a & b; }
+PL_INLINE bool v_any(vm m) { return m != 0; }
+PL_INLINE vf v_pick(vm m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, yes); }
+PL_INLINE vf v_clamp(vi q, int low, int high)
+{
+    q = _mm512_max_epi32(_mm512_min_epi32(q, _mm512_set1_epi32(high)), _mm512_set1_epi32(low));
+    return _mm512_cvtepi32_ps(q);
+}
+PL_INLINE vf v_code(vf x, int low, int high) { return v_clamp(_mm512_cvtps_epi32(x), low, high); }
+PL_INLINE vf v_code_far(vf x, int low, int high)
+{
+    vi bits = _mm512_castps_si512(_mm512_add_ps(x, _mm512_set1_ps(PL_ROUNDER)));
+    bits = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffff));
+    return v_clamp(_mm512_sub_epi32(bits, _mm512_set1_epi32(0x400000)), low, high);
+}
+#endif
+
+#endif
