@@ -35,6 +35,7 @@ static int file_type(const pl_type *type)
         { PL_Q8_0, 7 }, { PL_Q5_0, 8 }, { PL_Q5_1, 9 }, { PL_BF16, 32 },
         /* of the K mixes the _S one, or the only one, is nearest to one type everywhere; 38 is MXFP4 for experts */
         { PL_Q2_K, 21 }, { PL_Q3_K, 11 }, { PL_Q4_K, 14 }, { PL_Q5_K, 16 }, { PL_Q6_K, 18 },
+        { PL_IQ4_NL, 25 }, { PL_IQ4_XS, 30 },
         { PL_TQ1_0, 36 }, { PL_TQ2_0, 37 }, { PL_MXFP4, 38 }, { PL_NVFP4, 39 }, { PL_Q1_0, 40 }, { PL_Q2_0, 41 },
     };
     for (int i = 0; i < PL_COUNT(known); i++)

@@ -9,7 +9,7 @@ open(sys.argv[1], "wb").write((out + eval(sys.argv[4])).ljust(160, b"x"))' "$@";
 gguf string.gguf 0 1 's(b"general.name") + struct.pack("<IQ", 8, 1 << 30)'
 gguf array.gguf 0 1 's(b"tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 1 << 30)'
 gguf keys.gguf 0 65536 'b""'
-gguf tensors.gguf 1048576 0 'b""'
+gguf tensors.gguf 262144 0 'b""'
 gguf data.gguf 1 0 's(b"token_embd.weight") + struct.pack("<IQQIQ", 2, 1 << 20, 1 << 10, 0, 0)'
 gguf name.gguf 0 1 's(b"general.architecture") + struct.pack("<IQ", 8, 9) + b"\033[2Jllama"'
 for file in string array keys tensors data name; do
