@@ -38,12 +38,13 @@ static void round_values(const pl_dtype *dtype, const float *w, int64_t n, uint8
     else memcpy(out, w, (size_t)n * sizeof *w);
 }
 
-/* No block type holds larger values than this. With f16 scales: 65504 * 128 * 32 for Q6_K; searches for scales
- * overflow far above it and may end in zeros. */
+/* Larger values than this no block of the type holds, and its encoder does not show it by a scale that is not
+ * finite: searches for scales overflow far above 65504 * 128 * 32, the most that Q6_K holds, and may end in zeros. */
 static float limit_of(const pl_dtype *dtype)
 {
     if (dtype == &pl_dtypes[PL_NVFP4]) return 448.0f * 6.0f;
-    return dtype->block > 1 && dtype->scale_at[0] >= 0 ? 0x1p28f : INFINITY;
+    bool searched = dtype->block == PL_MAX_BLOCK || dtype == &pl_dtypes[PL_IQ4_NL];
+    return searched && dtype->scale_at[0] >= 0 ? 0x1p28f : INFINITY;
 }
 
 /* The first of w that is larger than `limit`, or -1. */

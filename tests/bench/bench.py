@@ -85,7 +85,7 @@ def packed(a, kind):
 def section_encode(a):
     path, rows = f16_gguf(a), []
     size = os.path.getsize(path)
-    for kind in ("q8_0", "q4_0", "q5_0", "q4_1", "q5_1"):
+    for kind in a.types or ("q8_0", "q4_0", "q5_0", "q4_1", "q5_1"):
         rates = []
         for _ in range(a.repeats):
             r = sh(a.planish, "convert", path, "--to", "digest", "--type", kind, "--threads", 1)
@@ -98,11 +98,12 @@ def section_convert(a):
     path, rows = f16_gguf(a), []
     size, threads = os.path.getsize(path), machine()["threads"]
     out = os.path.join(a.work, "convert-out.gguf")
-    for kind in ("q8_0", "q4_0"):
+    for kind in a.types or ("q8_0", "q4_0"):
         ours, peer = [], []
+        theirs = kind.upper() + ("_S" if kind in ("q2_k", "q3_k", "q4_k", "q5_k") else "")
         for _ in range(a.repeats):
             ours.append(timed([a.planish, "convert", path, "-o", out, "--type", kind, "--threads", threads], out))
-            peer.append(timed([f"{a.llama}/llama-quantize", "--pure", path, out, kind.upper(), threads], out))
+            peer.append(timed([f"{a.llama}/llama-quantize", "--pure", path, out, theirs, threads], out))
         os.remove(out)
         rows.append({"type": kind, "planish_s": summary(ours), "llama_s": summary(peer),
                      "times_as_fast": statistics.median(peer) / statistics.median(ours),
@@ -194,6 +195,7 @@ def main():
     ap.add_argument("--work", default=os.path.join(ROOT, "models/bench"))
     ap.add_argument("--name", help="of the result file, default: the section's")
     ap.add_argument("--variant", default="", help="what to say of the model beside each figure")
+    ap.add_argument("--types", nargs="+", help="storage types instead of the section's own (encode, convert)")
     ap.add_argument("--repeats", type=int, default=5)
     ap.add_argument("--pp", type=int, default=512)
     ap.add_argument("--tg", type=int, default=32)
