@@ -104,7 +104,7 @@ static const damage spm_damages[] = {
     { "GGUF", 0, 4, 1, "version 1" },
     { "GGUF", 0, 4, 4, "version 4" },
     { "GGUF", 0, 4, 0x03000000, "big-endian" },
-    { "GGUF", 4, 8, 1 << 20, "tensors do not fit" },
+    { "GGUF", 4, 8, 1 << 18, "tensors do not fit" },
     { "GGUF", 4, 8, UINT64_MAX, "tensors, at most" },
     { "GGUF", 12, 8, 60000, "keys do not fit" },
     { "GGUF", 12, 8, UINT64_C(1) << 61, "keys, at most" },
