@@ -86,7 +86,7 @@ def architectures():
 def fuzz():
     return table(["target", "executions", "CPU minutes", "of these since its last finding", "edges", "findings, all fixed"],
                  [[r["target"], f"{r['executions']:,}", f"{r['cpu_minutes']:.0f}", f"{r['cpu_minutes_since_finding']:.0f}",
-                   r["edges"], r["findings"]] for r in load("fuzz")])
+                   r["edges"], r["findings"]] for r in load("fuzz")["targets"]])
 
 
 def main():
