@@ -17,7 +17,8 @@ static const pl_usage usage = {
 static const char *vocab_name(const pl_vocab *v)
 {
     if (!v) return "none";
-    return v->kind == PL_VOCAB_BPE ? "byte-level BPE" : "SentencePiece-style BPE";
+    return v->kind == PL_VOCAB_BPE ? "byte-level BPE" : v->kind == PL_VOCAB_WPM ? "WordPiece"
+                                                                               : "SentencePiece-style BPE";
 }
 
 /* How many experts from this entry of the index on are stored alike; 1 where there are none. */
@@ -60,21 +61,80 @@ static pl_status print_tensors(const pl_model *m)
     return code;
 }
 
+/* Blocks with a property of pl_hparams.layer. */
+static int blocks_with(const pl_hparams *h, int property)
+{
+    int count = 0;
+    for (int i = 0; i < h->layers; i++) count += (h->layer[i] & property) != 0;
+    return count;
+}
+
+static void print_positions(const pl_hparams *h)
+{
+    static const char *const scaling[] = {
+        [PL_ROPE_LINEAR] = "linear", [PL_ROPE_LLAMA3] = "llama3", [PL_ROPE_YARN] = "yarn", [PL_ROPE_LONGROPE] = "longrope",
+    };
+    char context[32];
+    int without = blocks_with(h, PL_LAYER_NO_ROPE);
+    pl_ui_print("context:      %s, ", pl_ui_count(h->context, context));
+    if (!h->rope_dim) {
+        pl_ui_print("learned positions\n");
+        return;
+    }
+    pl_ui_print("rotary base %.9g", (double)h->rope_base);
+    if (h->rope_dim < h->head_dim) pl_ui_print(" on %d of %d dimensions", h->rope_dim, h->head_dim);
+    if (h->rope_scaling) pl_ui_print(", %s scaling", scaling[h->rope_scaling]);
+    if (h->rope_scaling && h->rope_factor > 0) pl_ui_print(" by %g", h->rope_factor);
+    if (h->rope_scaling && h->rope_context) pl_ui_print(" from %s", pl_ui_count(h->rope_context, context));
+    if (h->window && h->rope_base_window > 0) pl_ui_print(", %.9g where there is a window", (double)h->rope_base_window);
+    if (without) pl_ui_print(", no positions in %d of %d blocks", without, h->layers);
+    pl_ui_print("\n");
+}
+
+/* What makes the attention of some models special. */
+static void print_attention(const pl_hparams *h)
+{
+    const char *before = "attention:    ";
+    if (h->window) {
+        pl_ui_print("%swindow of %d in %d of %d blocks", before, h->window, blocks_with(h, PL_LAYER_WINDOW), h->layers);
+        before = ", ";
+    }
+    if (h->attn_softcap > 0) {
+        pl_ui_print("%sscores capped at %g", before, h->attn_softcap);
+        before = ", ";
+    }
+    if (h->logit_softcap > 0) {
+        pl_ui_print("%slogits capped at %g", before, h->logit_softcap);
+        before = ", ";
+    }
+    if (before[0] == ',') pl_ui_print("\n");
+}
+
 static pl_status print_text(const pl_source *s)
 {
+    static const char *const pooling[] = { "as the user likes", "mean of the hidden states", "state of the first token" };
     const pl_model *m = s->model;
     const pl_hparams *h = &m->hp;
-    char parameters[32], context[32], name[256], pre[64];
+    char parameters[32], name[256], pre[64];
     snprintf(name, sizeof name, "%s", m->name);
     snprintf(pre, sizeof pre, "%s", m->vocab && m->vocab->pre ? m->vocab->pre : "none");
     pl_ui_print("model:        %s (%s)\n", pl_printable(name), s->ops->name);
     pl_ui_print("architecture: %s, %d blocks, hidden %d, %d heads of %d (%d key/value), ffn %d%s\n", m->arch,
                 h->layers, h->hidden, h->heads, h->head_dim, h->kv_heads, h->ffn,
-                h->tied ? ", output tied to the token table" : "");
+                h->encoder ? ", an encoder" : h->tied ? ", output tied to the token table" : "");
+    if (h->experts) {
+        pl_ui_print("experts:      %d in each block, %d for a token, ffn %d", h->experts, h->experts_used, h->expert_ffn);
+        if (h->shared_ffn) pl_ui_print("; one for all, ffn %d", h->shared_ffn);
+        pl_ui_print("\n");
+    }
+    print_attention(h);
     pl_ui_print("parameters:   %s, mostly %s\n", pl_ui_count(m->parameters, parameters), m->file_type);
-    pl_ui_print("context:      %s, rotary base %g\n", pl_ui_count(h->context, context), h->rope_base);
+    print_positions(h);
+    if (h->encoder) pl_ui_print("embedding:    %s\n", pooling[h->pooling]);
     pl_ui_print("vocabulary:   %s", vocab_name(m->vocab));
-    if (m->vocab)
+    if (m->vocab && m->vocab->kind == PL_VOCAB_WPM)
+        pl_ui_print(", %d tokens", m->vocab->count);
+    else if (m->vocab)
         pl_ui_print(", %d tokens, pre-tokenizer %s, BOS %sadded", m->vocab->count,
                     pl_printable(pre), m->vocab->add_bos ? "" : "not ");
     pl_ui_print("\n\n");
@@ -108,7 +168,9 @@ static pl_status print_json(const pl_source *s)
     const struct { const char *key; int64_t value; } numbers[] = {
         { "parameters", m->parameters }, { "layers", h->layers }, { "hidden", h->hidden },
         { "heads", h->heads }, { "kv_heads", h->kv_heads }, { "head_dim", h->head_dim }, { "ffn", h->ffn },
-        { "vocab", h->vocab }, { "context", h->context },
+        { "vocab", h->vocab }, { "context", h->context }, { "experts", h->experts },
+        { "experts_used", h->experts_used }, { "expert_ffn", h->expert_ffn }, { "shared_ffn", h->shared_ffn },
+        { "window", h->window }, { "windowed_layers", blocks_with(h, PL_LAYER_WINDOW) }, { "rope_dim", h->rope_dim },
     };
     char *text = NULL;
     pl_json_writer *w;
@@ -119,6 +181,7 @@ static pl_status print_json(const pl_source *s)
     pl_json_put_text(w, "format", s->ops->name);
     pl_json_put_text(w, "architecture", m->arch);
     pl_json_put_bool(w, "tied", h->tied);
+    pl_json_put_bool(w, "encoder", h->encoder);
     for (int i = 0; i < PL_COUNT(numbers); i++) pl_json_put_int(w, numbers[i].key, numbers[i].value);
     pl_json_put_number(w, "rope_base", (double)h->rope_base);
     pl_json_begin_array(w, "tensors");
