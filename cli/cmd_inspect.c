@@ -72,7 +72,8 @@ static int blocks_with(const pl_hparams *h, int property)
 static void print_positions(const pl_hparams *h)
 {
     static const char *const scaling[] = {
-        [PL_ROPE_LINEAR] = "linear", [PL_ROPE_LLAMA3] = "llama3", [PL_ROPE_YARN] = "yarn", [PL_ROPE_LONGROPE] = "longrope",
+        [PL_ROPE_LINEAR] = "linear", [PL_ROPE_LLAMA3] = "llama3", [PL_ROPE_YARN] = "yarn",
+        [PL_ROPE_LONGROPE] = "longrope",
     };
     char context[32];
     int without = blocks_with(h, PL_LAYER_NO_ROPE);
@@ -86,7 +87,8 @@ static void print_positions(const pl_hparams *h)
     if (h->rope_scaling) pl_ui_print(", %s scaling", scaling[h->rope_scaling]);
     if (h->rope_scaling && h->rope_factor > 0) pl_ui_print(" by %g", h->rope_factor);
     if (h->rope_scaling && h->rope_context) pl_ui_print(" from %s", pl_ui_count(h->rope_context, context));
-    if (h->window && h->rope_base_window > 0) pl_ui_print(", %.9g where there is a window", (double)h->rope_base_window);
+    if (h->window && h->rope_base_window > 0)
+        pl_ui_print(", %.9g where there is a window", (double)h->rope_base_window);
     if (without) pl_ui_print(", no positions in %d of %d blocks", without, h->layers);
     pl_ui_print("\n");
 }
@@ -112,7 +114,9 @@ static void print_attention(const pl_hparams *h)
 
 static pl_status print_text(const pl_source *s)
 {
-    static const char *const pooling[] = { "as the user likes", "mean of the hidden states", "state of the first token" };
+    static const char *const pooling[] = {
+        "as the user likes", "mean of the hidden states", "state of the first token",
+    };
     const pl_model *m = s->model;
     const pl_hparams *h = &m->hp;
     char parameters[32], name[256], pre[64];
@@ -123,7 +127,8 @@ static pl_status print_text(const pl_source *s)
                 h->layers, h->hidden, h->heads, h->head_dim, h->kv_heads, h->ffn,
                 h->encoder ? ", an encoder" : h->tied ? ", output tied to the token table" : "");
     if (h->experts) {
-        pl_ui_print("experts:      %d in each block, %d for a token, ffn %d", h->experts, h->experts_used, h->expert_ffn);
+        pl_ui_print("experts:      %d in each block, %d for a token, ffn %d", h->experts, h->experts_used,
+                    h->expert_ffn);
         if (h->shared_ffn) pl_ui_print("; one for all, ffn %d", h->shared_ffn);
         pl_ui_print("\n");
     }
