@@ -1,7 +1,13 @@
-/* model.c: finding tensors by identity. */
+/* model.c: what follows from hyper-parameters; finding tensors by identity. */
 #include "core/model.h"
 
+#include <math.h>
 #include <stdlib.h>
+
+double pl_yarn_magnitude(const pl_hparams *hp)
+{
+    return hp->rope_factor > 1 ? 0.1 * log((double)hp->rope_factor) + 1 : 1;
+}
 
 /* Order of identities: layers in turn, tensors of no layer first. */
 static int compare_ids(pl_id a, pl_id b)

@@ -55,6 +55,9 @@ typedef struct pl_hparams {
     bool tied;                  /* the output matrix is the token table */
 } pl_hparams;
 
+/* What yarn multiplies sines and cosines by if nothing else is said. */
+double pl_yarn_magnitude(const pl_hparams *hp);
+
 /* Metadata that is carried from source to sink as it is, typed as GGUF does. */
 typedef enum pl_meta_type {     /* GGUF's numbers */
     PL_META_U8 = 0, PL_META_I8, PL_META_U16, PL_META_I16, PL_META_U32, PL_META_I32, PL_META_F32,

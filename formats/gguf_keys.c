@@ -1,7 +1,6 @@
 /* gguf_keys.c: hyper-parameters as GGUF's "<architecture>.*" keys, read and written by one table. */
 #include "formats/gguf_keys.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -265,11 +264,6 @@ static pl_status read_causal(reader *r, const pl_hparams *hp)
                    causal ? "" : "not ", r->arch->name);
 }
 
-static double yarn_magnitude(const pl_hparams *hp)
-{
-    return hp->rope_factor > 1 ? 0.1 * log((double)hp->rope_factor) + 1 : 1;
-}
-
 /* A factor without a type means "linear", as it does to the runtimes. Factors that are tensors come
  * with pl_gguf_keys_settle. */
 static pl_status read_scaling(reader *r, pl_arena *arena, pl_hparams *hp)
@@ -299,7 +293,7 @@ static pl_status read_scaling(reader *r, pl_arena *arena, pl_hparams *hp)
         hp->rope_context = (int32_t)original;
     }
     if (hp->rope_scaling != PL_ROPE_YARN) return PL_OK;
-    hp->rope_attn_factor *= (float)yarn_magnitude(hp);
+    hp->rope_attn_factor *= (float)pl_yarn_magnitude(hp);
     PL_TRY(read_float(r, yarn_magnitude_key, 0, 1e3, &hp->rope_attn_factor));
     PL_TRY(read_float(r, yarn_fast_key, 0, 1e6, &hp->yarn_fast));
     return read_float(r, yarn_slow_key, 0, 1e6, &hp->yarn_slow);
@@ -424,7 +418,7 @@ static void list_scaling(const pl_arch *arch, const pl_hparams *hp, pl_gguf_keys
     if (!yarn) return;
     if (magnitude != 0) {       /* the second is what llama.cpp multiplies its own rule by */
         add(out, yarn_magnitude_key, PL_META_F32, magnitude, NULL);
-        add(out, magnitude_key, PL_META_F32, magnitude / yarn_magnitude(hp), NULL);
+        add(out, magnitude_key, PL_META_F32, magnitude / pl_yarn_magnitude(hp), NULL);
     }
     if (hp->yarn_fast > 0) add(out, yarn_fast_key, PL_META_F32, (double)hp->yarn_fast, NULL);
     if (hp->yarn_slow > 0) add(out, yarn_slow_key, PL_META_F32, (double)hp->yarn_slow, NULL);

@@ -13,7 +13,6 @@
 #include "runtime-check/windows.h"
 
 enum {
-    TEXT_BYTES = 1 << 30,       /* most that a text may have */
     LOGIT_VALUES = 1 << 24,     /* of one model at a time: 64 MiB */
     DECODE_WARM = 4, DECODE_STEPS = 16
 };
@@ -89,7 +88,7 @@ static pl_status read_text(const pl_source *model, const pl_source *against,
     char *data = NULL;
     size_t len = 0;
     text other = { NULL, 0, -1 };
-    PL_TRY(pl_file_load(o->text, TEXT_BYTES, &data, &len));
+    PL_TRY(pl_file_load(o->text, PL_MAX_TEXT_BYTES, &data, &len));
     pl_status status = encode(model, o, data, len, out);
     if (status == PL_OK && against) status = encode(against, o, data, len, &other);
     if (status == PL_OK && against) status = compare(model, out, against, &other);

@@ -8,6 +8,8 @@
 
 /* ---- check: two models over the same tokens, side by side ---- */
 
+enum { PL_MAX_TEXT_BYTES = 1 << 30 };   /* of a text to measure on */
+
 typedef enum pl_protocol {
     PL_PROTOCOL_LCPP,           /* llama-perplexity's: second half of each window is scored */
     PL_PROTOCOL_FULL            /* every next-token prediction of a window is scored */

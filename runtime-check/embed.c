@@ -8,10 +8,7 @@
 #include "core/log.h"
 #include "runtime-check/metrics.h"
 
-enum {
-    TEXT_BYTES = 1 << 30,       /* most that a text may have */
-    PAIRED = 1024               /* passages whose similarities to each other are compared */
-};
+enum { PAIRED = 1024 };         /* passages whose similarities to each other are compared */
 
 void pl_embed_pool(const float *hidden, int64_t n, int64_t width, pl_pooling pooling, double *out)
 {
@@ -63,7 +60,8 @@ typedef struct run {
     passage *passage;
     int64_t passages, width, tokens;
     int32_t ctx;
-    double *embedding[2];               /* [passages][width] */
+    double *cosine;                     /* [passages] */
+    double *embedding[2];               /* [at most PAIRED + 1][width]: the first passages', the last one's */
     double seconds;                     /* in the candidate's forward */
     int64_t nonfinite;
 } run;
@@ -106,8 +104,12 @@ static pl_status embed_passage(run *r, int64_t index)
     int32_t *ids = NULL;
     int64_t count = 0;
     pl_status code = encode(r, &r->passage[index], &ids, &count);
-    for (int which = 0; which < 2 && code == PL_OK; which++)
-        code = embed(r, which, ids, count, r->embedding[which] + index * r->width);
+    double *out[2];
+    for (int which = 0; which < 2 && code == PL_OK; which++) {
+        out[which] = r->embedding[which] + pl_min64(index, PAIRED) * r->width;
+        code = embed(r, which, ids, count, out[which]);
+    }
+    if (code == PL_OK) r->cosine[index] = dot(out[0], out[1], r->width);
     r->tokens += count;
     pl_free(ids);
     return code;
@@ -115,20 +117,15 @@ static pl_status embed_passage(run *r, int64_t index)
 
 /* ---- the figures ---- */
 
-static pl_status summarize(const run *r, pl_check_result *out)
+static void summarize(run *r, pl_check_result *out)
 {
     const double *q = r->embedding[0], *p = r->embedding[1];
-    double *cosine = pl_alloc(r->passages, sizeof *cosine), sum = 0, squares = 0;
-    if (!cosine) return PL_E_MEMORY;
-    for (int64_t i = 0; i < r->passages; i++) {
-        cosine[i] = dot(q + i * r->width, p + i * r->width, r->width);
-        sum += cosine[i];
-    }
-    pl_sort_values(cosine, r->passages);
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < r->passages; i++) sum += r->cosine[i];
+    pl_sort_values(r->cosine, r->passages);
     out->cos_mean = sum / (double)r->passages;
-    out->cos_p01 = pl_percentile(cosine, r->passages, 0.01);
-    out->cos_min = cosine[0];
-    pl_free(cosine);
+    out->cos_p01 = pl_percentile(r->cosine, r->passages, 0.01);
+    out->cos_min = r->cosine[0];
     int64_t count = pl_min64(r->passages, PAIRED);
     for (int64_t i = 0; i < count; i++) {
         for (int64_t k = 0; k < i; k++) {
@@ -138,7 +135,6 @@ static pl_status summarize(const run *r, pl_check_result *out)
         }
     }
     out->sim_rms = count > 1 ? sqrt(squares / ((double)count * (double)(count - 1) / 2)) : NAN;
-    return PL_OK;
 }
 
 /* The original against a second run of itself over the first passage: what cannot be told from nothing. */
@@ -177,17 +173,16 @@ static pl_status prepare(run *r, pl_pool *pool)
     PL_TRY(pl_tokenizer_create(r->against->model->vocab, &r->tokenizer[1]));
     PL_TRY(pl_graph_create(r->model, pool, o->mode, r->ctx, &r->graph[0]));
     PL_TRY(pl_graph_create(r->against, pool, PL_MODE_EXACT, r->ctx, &r->graph[1]));
-    PL_TRY(pl_file_load(o->text, TEXT_BYTES, &r->data, &len));
+    PL_TRY(pl_file_load(o->text, PL_MAX_TEXT_BYTES, &r->data, &len));
     int64_t most = o->chunks > 0 ? o->chunks : INT64_MAX;
     r->passages = find_passages(r->data, len, most, NULL);
     if (!r->passages) return pl_fail(PL_E_INPUT, "%s: has no line that is not blank", o->text);
     r->passage = pl_alloc(r->passages, sizeof *r->passage);
-    if (!r->passage) return PL_E_MEMORY;
+    r->cosine = pl_alloc(r->passages, sizeof *r->cosine);
+    if (!r->passage || !r->cosine) return PL_E_MEMORY;
     find_passages(r->data, len, most, r->passage);
     for (int which = 0; which < 2; which++) {
-        int64_t values;
-        if (pl_mul_ok(r->passages, r->width, &values))
-            r->embedding[which] = pl_alloc(values, sizeof *r->embedding[which]);
+        r->embedding[which] = pl_alloc(pl_min64(r->passages, PAIRED + 1) * r->width, sizeof *r->embedding[which]);
         if (!r->embedding[which]) return PL_E_MEMORY;
     }
     return PL_OK;
@@ -200,6 +195,7 @@ static void release(run *r)
         pl_graph_destroy(r->graph[which]);
         pl_tokenizer_destroy(r->tokenizer[which]);
     }
+    pl_free(r->cosine);
     pl_free(r->passage);
     pl_free(r->data);
 }
@@ -219,7 +215,8 @@ static pl_status run_all(run *r, pl_pool *pool, pl_check_result *out)
     PL_TRY(pl_map_check());
     out->nonfinite = r->nonfinite;
     if (r->nonfinite) out->cos_floor = NAN;
-    return r->nonfinite ? PL_OK : summarize(r, out);
+    else summarize(r, out);
+    return PL_OK;
 }
 
 pl_status pl_embed_compare(pl_source *model, pl_source *against, const pl_check_options *options,

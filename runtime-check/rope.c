@@ -39,7 +39,7 @@ double pl_rope_magnitude(const pl_hparams *hp)
     bool is_yarn = hp->rope_scaling == PL_ROPE_YARN;
     if (!is_yarn && hp->rope_scaling != PL_ROPE_LONGROPE) return 1;
     if (hp->rope_attn_factor > 0) return hp->rope_attn_factor;
-    if (is_yarn) return hp->rope_factor > 1 ? 0.1 * log(hp->rope_factor) + 1 : 1;
+    if (is_yarn) return pl_yarn_magnitude(hp);
     double original = hp->rope_context, stretch = hp->context / original;
     return original > 1 && stretch > 1 ? sqrt(1 + log(stretch) / log(original)) : 1;
 }
