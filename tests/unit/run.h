@@ -2,7 +2,6 @@
 #ifndef TESTS_UNIT_RUN_H
 #define TESTS_UNIT_RUN_H
 
-#include <check.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "tests/unit/suite.h"
 
 #define assert_ok(call) do { pl_status code_ = (call); \
     ck_assert_msg(code_ == PL_OK, "status %d: %s", code_, pl_error()); } while (0)
@@ -57,17 +57,7 @@ __attribute__((unused)) static void temp_write(const char *name, const void *dat
 /* Runs the tests, each in a process and with a folder of its own. */
 static int run_suite(const char *name, const TTest *const *tests, int count)
 {
-    Suite *suite = suite_create(name);
-    TCase *tcase = tcase_create(name);
-    tcase_add_checked_fixture(tcase, temp_make, temp_remove);
-    tcase_set_timeout(tcase, 120);      /* hangs only: meson has the limit of the whole program */
-    for (int i = 0; i < count; i++) tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_cases(name, temp_make, temp_remove, tests, count);
 }
 
 #endif

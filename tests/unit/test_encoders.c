@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "quantizers/encoders.h"
+#include "tests/unit/suite.h"
 
 /* Of 256 values w = ((37 i + 11) mod 64 - 30) / 16, importance 5 i mod 7: the first 210 bytes in hex. */
 static const struct { int dtype; bool weighted; const char *bytes; } known[] = {
@@ -128,16 +129,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("encoders");
-    TCase *test = tcase_create("encoders");
-    tcase_add_checked_fixture(test, setup, NULL);
-    tcase_add_test(test, known_blocks);
-    tcase_add_test(test, on_the_grid);
-    tcase_add_test(test, no_encoder);
-    suite_add_tcase(suite, test);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    const TTest *const tests[] = {
+        known_blocks, on_the_grid, no_encoder,
+    };
+    return run_cases("encoders", setup, NULL, tests, PL_COUNT(tests));
 }

@@ -1,5 +1,6 @@
 /* test_gguf_vocab.c: vocabularies in GGUF files: WordPiece, chat templates, what a name stands for. */
 #include "tests/unit/gguf_fixture.h"
+#include "tests/unit/suite.h"
 
 static pl_vocab *read_back(pl_source **s, const char *pre)
 {
@@ -140,18 +141,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("gguf_vocab");
-    TCase *cases = tcase_create("gguf_vocab");
-    tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_add_test(cases, word_pieces);
-    tcase_add_test(cases, word_piece_defaults);
-    tcase_add_test(cases, chat_templates);
-    tcase_add_test(cases, names);
-    tcase_add_test(cases, phi3);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    const TTest *const tests[] = {
+        word_pieces, word_piece_defaults, chat_templates, names, phi3,
+    };
+    return run_cases("gguf_vocab", setup, teardown, tests, PL_COUNT(tests));
 }

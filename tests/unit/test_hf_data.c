@@ -2,6 +2,7 @@
 #include "formats/hf_data.h"
 #include "core/half.h"
 #include "tests/unit/st_fixture.h"
+#include "tests/unit/suite.h"
 
 enum { ROWS = 3000, COLS = 70 };    /* so long that windows are read in pieces, in more than one slab */
 
@@ -170,19 +171,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("hf_data");
-    TCase *cases = tcase_create("hf_data");
-    tcase_set_timeout(cases, 60);
-    tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_add_test(cases, transposed);
-    tcase_add_test(cases, shifted);
-    tcase_add_test(cases, computed);
-    tcase_add_test(cases, shrinks);
-    tcase_add_test(cases, out_of_memory);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    const TTest *const tests[] = {
+        transposed, shifted, computed, shrinks, out_of_memory,
+    };
+    return run_cases("hf_data", setup, teardown, tests, PL_COUNT(tests));
 }

@@ -3,6 +3,7 @@
 
 #include "formats/safetensors.h"
 #include "tests/unit/hf_fixture.h"
+#include "tests/unit/suite.h"
 
 #define FP8(rest) CONFIG ",\"quantization_config\":{\"quant_method\":\"fp8\"" rest "}}"
 #define COMPRESSED(format, weights)                                                                \
@@ -329,21 +330,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("hf_fp8");
-    TCase *cases = tcase_create("hf_fp8");
-    tcase_set_timeout(cases, 60);
-    tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_add_test(cases, every_kind);
-    tcase_add_test(cases, every_config);
-    tcase_add_test(cases, without_scales);
-    tcase_add_test(cases, wrong_scales);
-    tcase_add_test(cases, wrong_configs);
-    tcase_add_test(cases, scales_that_are_not_finite);
-    tcase_add_test(cases, cuts_of_blocks);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    const TTest *const tests[] = {
+        every_kind, every_config, without_scales, wrong_scales, wrong_configs, scales_that_are_not_finite,
+        cuts_of_blocks,
+    };
+    return run_cases("hf_fp8", setup, teardown, tests, PL_COUNT(tests));
 }

@@ -1,5 +1,6 @@
 /* test_hf_kinds.c: pre-tokenizers by name, WordPiece, frames and chat templates of Hugging Face folders. */
 #include "tests/unit/hf_vocab_fixture.h"
+#include "tests/unit/suite.h"
 
 /* Rules that nobody knows, and the name that makes them known. */
 START_TEST(test_named_pretokenizer)
@@ -125,18 +126,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("hf_kinds");
-    TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 60);
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, test_named_pretokenizer);
-    tcase_add_test(t, test_word_piece);
-    tcase_add_test(t, test_frames);
-    tcase_add_test(t, test_chat_files);
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    const TTest *const tests[] = {
+        test_named_pretokenizer, test_word_piece, test_frames, test_chat_files,
+    };
+    return run_cases("hf_kinds", setup, teardown, tests, PL_COUNT(tests));
 }

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "formats/hf_vocab.h"
 #include "formats/sp_model.h"
+#include "tests/unit/suite.h"
 
 /* ---- models made by hand ---- */
 
@@ -303,20 +304,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("sp_model");
-    TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 60);
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, test_whole);
-    tcase_add_test(t, test_refused);
-    tcase_add_test(t, test_broken);
-    tcase_add_test(t, test_alone);
-    tcase_add_test(t, test_companions);
-    tcase_add_test(t, test_no_memory);
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    const TTest *const tests[] = {
+        test_whole, test_refused, test_broken, test_alone, test_companions, test_no_memory,
+    };
+    return run_cases("sp_model", setup, teardown, tests, PL_COUNT(tests));
 }

@@ -1,5 +1,6 @@
 /* test_tokenizer_words.c: WordPiece, the space in front of SentencePiece-style text, white space of added tokens. */
 #include "tests/unit/tokenizer_fixture.h"
+#include "tests/unit/suite.h"
 
 #define MARK "\xE2\x96\x81"
 
@@ -173,20 +174,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("tokenizer_words");
-    TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 30);
-    tcase_add_test(t, test_pieces_of_words);
-    tcase_add_test(t, test_case_and_accents);
-    tcase_add_test(t, test_text_of_pieces);
-    tcase_add_test(t, test_space_in_front);
-    tcase_add_test(t, test_spaces_in_user_tokens);
-    tcase_add_test(t, test_white_space_of_tokens);
-    tcase_add_test(t, test_no_memory);
-    suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    const TTest *const tests[] = {
+        test_pieces_of_words, test_case_and_accents, test_text_of_pieces, test_space_in_front,
+        test_spaces_in_user_tokens, test_white_space_of_tokens, test_no_memory,
+    };
+    return run_cases("tokenizer_words", NULL, NULL, tests, PL_COUNT(tests));
 }
