@@ -186,8 +186,7 @@ static pl_status check_finite(const job *j, int workers, const pl_convert_option
     if (options->nonfinite || !all.count) return PL_OK;
     return pl_fail(PL_E_INPUT, "%s: tensor '%s' row %lld column %lld is %s; values that are not finite: "
                    "%lld (--allow-nonfinite keeps them)", j->source->path, all.tensor, (long long)all.row,
-                   (long long)all.col, isnan(all.value) ? "nan" : all.value > 0 ? "inf" : "-inf",
-                   (long long)all.count);
+                   (long long)all.col, pl_nonfinite_name(all.value), (long long)all.count);
 }
 
 static pl_status check_output(const pl_source *source, const pl_sink *sink, const char *path)

@@ -70,6 +70,12 @@ typedef struct pl_nonfinite {
     float value;
 } pl_nonfinite;
 
+/* How sentences call such a value. */
+static inline const char *pl_nonfinite_name(float value)
+{
+    return value != value ? "nan" : value > 0 ? "inf" : "-inf";
+}
+
 /* A matrix on its way into a method: from a source, or from memory (tests, inner steps). */
 typedef struct pl_input {
     pl_source *source;

@@ -31,7 +31,7 @@ static inline pl_status pl_strip_nonfinite(const pl_input *in, int64_t first, in
     if (n) return PL_OK;
     return pl_fail(PL_E_INPUT, "%s%stensor '%s' row %lld column %lld is %s", in->source ? in->source->path : "",
                    in->source ? ": " : "", in->name, (long long)pl_strip_source_row(in, first + at / in->cols),
-                   (long long)(at % in->cols), isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+                   (long long)(at % in->cols), pl_nonfinite_name(value));
 }
 
 #endif
