@@ -4,6 +4,7 @@
 
 #include "core/grid.h"
 #include "core/source.h"
+#include "core/stats.h"
 
 typedef struct pl_step pl_step;
 typedef struct pl_method pl_method;
@@ -14,6 +15,7 @@ struct pl_step {
     int tensor;                 /* in the source's model */
     const char *name;           /* under which the sink stores it */
     const pl_method *method;
+    const pl_stat *stat;        /* of the matrix's input; NULL: nothing is known of it */
     const pl_grid *grid;        /* NULL: the method needs none */
     const char *why;            /* reason if the type is not the one wished for, else NULL */
     pl_packed out;              /* exact parts before any data; ptr NULL */

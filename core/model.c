@@ -9,19 +9,10 @@ double pl_yarn_magnitude(const pl_hparams *hp)
     return hp->rope_factor > 1 ? 0.1 * log((double)hp->rope_factor) + 1 : 1;
 }
 
-/* Order of identities: layers in turn, tensors of no layer first. */
-static int compare_ids(pl_id a, pl_id b)
-{
-    if (a.layer != b.layer) return a.layer < b.layer ? -1 : 1;
-    if (a.role != b.role) return a.role < b.role ? -1 : 1;
-    if (a.expert != b.expert) return a.expert < b.expert ? -1 : 1;
-    return 0;
-}
-
 static int compare_entries(const void *a, const void *b)
 {
     const pl_model_entry *x = a, *y = b;
-    return compare_ids(x->id, y->id);
+    return pl_id_compare(x->id, y->id);
 }
 
 pl_status pl_model_index(pl_model *model, pl_arena *arena)
@@ -32,7 +23,7 @@ pl_status pl_model_index(pl_model *model, pl_arena *arena)
         model->entry[i] = (pl_model_entry){ model->tensor[i].id, i };
     qsort(model->entry, (size_t)model->tensors, sizeof *model->entry, compare_entries);
     for (int i = 1; i < model->tensors; i++) {
-        if (compare_ids(model->entry[i - 1].id, model->entry[i].id)) continue;
+        if (pl_id_compare(model->entry[i - 1].id, model->entry[i].id)) continue;
         return pl_fail(PL_E_INPUT, "tensors '%s' and '%s' play the same role",
                        model->tensor[model->entry[i - 1].tensor].name,
                        model->tensor[model->entry[i].tensor].name);
@@ -44,7 +35,7 @@ int pl_model_find(const pl_model *model, pl_id id)
 {
     int low = 0, high = model->tensors - 1;
     while (low <= high) {
-        int middle = low + (high - low) / 2, order = compare_ids(model->entry[middle].id, id);
+        int middle = low + (high - low) / 2, order = pl_id_compare(model->entry[middle].id, id);
         if (order == 0) return model->entry[middle].tensor;
         if (order < 0) low = middle + 1;
         else high = middle - 1;

@@ -30,11 +30,13 @@ static pl_type fitting(const pl_dtype *wish, int64_t cols)
     return pl_type_plain(PL_F16);
 }
 
-/* The wish for one tensor: its rule's type or the recipe's; another where rows do not divide into blocks. */
-static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl_tensor *t,
+/* The wish for one tensor: its rule's type, what was chosen for it, or the recipe's; another where rows do not divide into blocks. */
+static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl_tensor *t, int tensor,
                           pl_arena *arena, pl_type *wish, const char **why)
 {
-    *wish = rule && rule->type.scheme ? rule->type : recipe->type;
+    *wish = recipe->type;
+    if (recipe->choice && recipe->choice[tensor].scheme) *wish = recipe->choice[tensor];
+    if (rule && rule->type.scheme) *wish = rule->type;
     *why = NULL;
     if (!(t->flags & PL_TENSOR_MATRIX) || !wish->element) return PL_OK;
     int block = wish->element->block;
@@ -45,13 +47,16 @@ static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl
     return *why ? PL_OK : PL_E_MEMORY;
 }
 
-/* Who fills the step: what the rule or recipe says, else copy for equal types, else rtn. */
+/* Who fills the step: what the rule or recipe says, else copy for equal types, else the recipe's encoder. */
 static pl_status choose_method(pl_step *step, const pl_recipe *recipe, const pl_rule *rule,
                                const pl_tensor *from, const pl_registries *registries)
 {
     bool matrix = from->flags & PL_TENSOR_MATRIX;
     const char *name = rule && rule->method ? rule->method : recipe->method;
-    if (!name || !matrix) name = pl_type_equal(&from->type, &step->out.type) ? "copy" : "rtn";
+    if (!name || !matrix) {
+        name = matrix && recipe->encoder ? recipe->encoder : "rtn";
+        if (pl_type_equal(&from->type, &step->out.type)) name = "copy";
+    }
     step->method = pl_method_find(registries->methods, name);
     if (!step->method) {
         char known[256] = "";
@@ -69,7 +74,7 @@ static pl_status choose_method(pl_step *step, const pl_recipe *recipe, const pl_
 }
 
 static pl_status plan_step(const pl_model *model, int tensor, pl_recipe *recipe, pl_sink *sink,
-                           const pl_registries *registries, pl_arena *arena, pl_plan *plan,
+                           const pl_registries *registries, const pl_stats *stats, pl_arena *arena, pl_plan *plan,
                            pl_step *step)
 {
     const pl_tensor *t = &model->tensor[tensor];
@@ -77,8 +82,12 @@ static pl_status plan_step(const pl_model *model, int tensor, pl_recipe *recipe,
     if (rule && (t->flags & PL_TENSOR_MATRIX)) rule->used++;    /* vectors stay as they are */
     pl_type wish;
     const char *why;
-    PL_TRY(wish_for(recipe, rule, t, arena, &wish, &why));
+    PL_TRY(wish_for(recipe, rule, t, tensor, arena, &wish, &why));
     *step = (pl_step){ .id = t->id, .tensor = tensor, .why = why };
+    if (t->flags & PL_TENSOR_MATRIX) step->stat = pl_stats_find(stats, t->id);
+    if (step->stat && step->stat->cols != t->cols)
+        return pl_fail(PL_E_INPUT, "%s: statistics of %lld columns for '%s', which has %lld", stats->path,
+                       (long long)step->stat->cols, t->name, (long long)t->cols);
     pl_packed resolved = { .rows = t->rows, .cols = t->cols };
     PL_TRY(sink->ops->resolve(sink, model, t, wish, &resolved, &step->name, arena));
     PL_TRY(pl_packed_init(&step->out, resolved.type, resolved.rows, resolved.cols));
@@ -175,11 +184,12 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink
     plan->step = PL_ZNEW(arena, pl_step, model->tensors);
     if (!plan->step) return PL_E_MEMORY;
     plan->type = recipe->type;
+    plan->stats = options->stats;
     for (int i = 0; i < recipe->rules; i++) recipe->rule[i].used = 0;
     /* In the order of identities: the output does not depend on how the input was sharded. */
     for (int i = 0; i < model->tensors; i++)
-        PL_TRY(plan_step(model, model->entry[i].tensor, recipe, sink, registries, arena, plan,
-                         &plan->step[plan->steps++]));
+        PL_TRY(plan_step(model, model->entry[i].tensor, recipe, sink, registries, options->stats, arena,
+                         plan, &plan->step[plan->steps++]));
     for (int i = 0; i < recipe->rules; i++)
         if (!recipe->rule[i].used)
             return pl_fail(PL_E_WISH, "rule %d of the recipe matches no matrix", i + 1);

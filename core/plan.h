@@ -5,6 +5,7 @@
 #include "core/hash.h"
 #include "core/method.h"
 #include "core/recipe.h"
+#include "core/stats.h"
 
 typedef struct pl_plan {
     pl_step *step;              /* in the order of the output file */
@@ -16,6 +17,7 @@ typedef struct pl_plan {
     int threads;
     int changed;                /* steps whose type is not the one wished for */
     pl_type type;               /* the recipe's wish for matrices */
+    const pl_stats *stats;      /* what the steps' stat are from; NULL: none */
     pl_digest digest;           /* of types, shapes, methods and order */
 } pl_plan;
 
@@ -30,10 +32,11 @@ struct pl_sink;
 typedef struct pl_plan_options {
     int threads;                /* 0: all */
     int64_t memory;             /* upper bound for peak; 0: none */
+    const pl_stats *stats;      /* of the model's activations; NULL: none */
     int64_t held;               /* bytes that the source holds already */
 } pl_plan_options;
 
-/* One step per tensor. Matrices get the recipe's type by `rtn`, or `copy` when the source has it
+/* One step per tensor. Matrices get the recipe's type by its encoder, or `copy` when the source has it
  * already; a row length that is no multiple of the type's block falls back to F16 (as llama-quantize
  * does for 32-value blocks) and the step says why. Vectors become F32. PL_E_WISH if the sink or a
  * rule cannot be met. Memory from arena. */

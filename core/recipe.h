@@ -17,6 +17,8 @@ typedef struct pl_rule {
 typedef struct pl_recipe {
     pl_type type;               /* of every matrix no rule speaks of */
     const char *method;         /* NULL: chosen by the plan */
+    const char *encoder;        /* method of matrices that get new bytes: "best", "rtn"; NULL: rtn */
+    const pl_type *choice;      /* [model's tensors] before `type`, behind the rules; scheme NULL: none. NULL: none */
     pl_rule *rule;              /* the first that matches decides */
     int rules;
 } pl_recipe;

@@ -39,6 +39,13 @@ static const char *const names[PL_ROLES][2] = {
     ROLE(PL_LAYER_OUT_NORM, "layer_output_norm"),
 };
 
+int pl_id_compare(pl_id a, pl_id b)
+{
+    if (a.layer != b.layer) return a.layer < b.layer ? -1 : 1;
+    if (a.role != b.role) return a.role < b.role ? -1 : 1;
+    return (a.expert > b.expert) - (a.expert < b.expert);
+}
+
 const char *pl_role_name(int role)
 {
     int bias = role >= PL_BIAS, base = bias ? role - PL_BIAS : role;

@@ -44,6 +44,8 @@ static inline bool pl_id_equal(pl_id a, pl_id b)
 {
     return a.role == b.role && a.layer == b.layer && a.expert == b.expert;
 }
+/* Order of identities: layers in turn, tensors of no layer first. < 0, 0, > 0. */
+int pl_id_compare(pl_id a, pl_id b);
 /* "attn_q", "attn_q.bias"; "?" if unknown. */
 const char *pl_role_name(int role);
 /* Role of a name, -1 if there is none. */

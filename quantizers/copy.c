@@ -38,7 +38,7 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
                         pl_packed *rows, pl_arena *arena)
 {
     int64_t strip = pl_strip_rows(in->cols, count), stride = rows->part[0].stride;
-    uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;     /* writable, see rtn.c */
+    uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;     /* writable, see encode.c */
     for (int64_t done = 0; done < count; done += strip) {
         int64_t n = pl_min64(strip, count - done);
         uint8_t *to = out + done * stride;

@@ -33,9 +33,15 @@ void pl_encode_nvfp4(const float *w, const float *h, int64_t rows, int64_t cols,
 /* The fastest variant on this machine; NULL: no such encoder. */
 pl_row_encoder pl_reference_encoder(const pl_dtype *dtype);
 
+/* The search for the least error of its own layout: the sum of h (w - decoded)^2 of a block (h all 1 if NULL) is never
+ * above that of the reference's bytes for it. The fastest variant on this machine; NULL: the reference is the best
+ * there is. */
+pl_row_encoder pl_best_encoder(const pl_dtype *dtype);
+
 /* Encoders by dtype, filled per instruction set so that tests can compare any variant with plain C. */
 typedef struct pl_row_encoders { pl_row_encoder encode[PL_DTYPES_READ]; } pl_row_encoders;
 void pl_row_encoders_init(pl_row_encoders *list, unsigned cpu_flags);
+void pl_row_encoders_best(pl_row_encoders *list, unsigned cpu_flags);
 void pl_row_encoders_avx2(pl_row_encoders *list);       /* parts of it: each replaces what it does faster */
 void pl_row_encoders_avx512(pl_row_encoders *list);
 void pl_row_encoders_iq4_avx2(pl_row_encoders *list);

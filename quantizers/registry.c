@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-const pl_method *const pl_methods[] = { &pl_method_rtn, &pl_method_copy, NULL };
+const pl_method *const pl_methods[] = { &pl_method_best, &pl_method_rtn, &pl_method_copy, NULL };
 
 const pl_grid *const pl_grids[] = {
     &pl_grid_q8_0, &pl_grid_q4_0, &pl_grid_q4_1, &pl_grid_q5_0, &pl_grid_q5_1, NULL

@@ -4,7 +4,7 @@
 
 #include "core/method.h"
 
-extern const pl_method pl_method_rtn, pl_method_copy;
+extern const pl_method pl_method_best, pl_method_rtn, pl_method_copy;
 extern const pl_grid pl_grid_q8_0, pl_grid_q4_0, pl_grid_q4_1, pl_grid_q5_0, pl_grid_q5_1;
 
 extern const pl_method *const pl_methods[];

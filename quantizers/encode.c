@@ -1,5 +1,5 @@
-/* rtn.c: round to nearest: every block gets the scale of its type's reference encoder, every value
- * the code that this scale gives it; values without blocks are rounded to the nearest. */
+/* encode.c: the methods that fill blocks one by one: `rtn` by ggml's own rule for the type, `best` by a search for
+ * less weighted error under the same layout. Values without blocks are rounded to the nearest by both. */
 #include <string.h>
 
 #include "core/half.h"
@@ -24,11 +24,12 @@ static bool accepts(const pl_step *step, const pl_tensor *from)
 
 static int64_t scratch(const pl_step *step, const pl_tensor *from, int64_t count)
 {
-    /* a strip as f32, and as stored while it is read */
+    /* a strip as f32, and as stored while it is read; importance */
     int64_t n = pl_strip_rows(from->cols, count);
     pl_packed stored;
     if (pl_packed_init(&stored, from->type, n, from->cols) != PL_OK) return 0;
-    return n * from->cols * (int64_t)sizeof(float) + pl_packed_bytes(&stored) + 128;
+    int64_t importance = step->stat ? from->cols * (int64_t)sizeof(float) : 0;
+    return n * from->cols * (int64_t)sizeof(float) + importance + pl_packed_bytes(&stored) + 192;
 }
 
 static void round_values(const pl_dtype *dtype, const float *w, int64_t n, uint8_t *out)
@@ -82,11 +83,31 @@ static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t 
                    col + dtype->block - 1, (double)largest, dtype->name);
 }
 
-static void encode_values(const pl_dtype *dtype, const float *w, int64_t n, uint8_t *out)
+/* Who encodes: a search of its own where there is one, ggml's rule, or (NULL) rounding. */
+static pl_row_encoder encoder_of(const pl_step *step, const pl_dtype *dtype)
 {
-    pl_row_encoder encoder = pl_reference_encoder(dtype);
-    if (encoder) encoder(w, NULL, 1, n, out);
-    else round_values(dtype, w, n, out);
+    pl_row_encoder best = step->method == &pl_method_best ? pl_best_encoder(dtype) : NULL;
+    return best ? best : pl_reference_encoder(dtype);
+}
+
+/* rows x cols values; h [cols] or NULL. */
+static void encode_values(pl_row_encoder encoder, const pl_dtype *dtype, const float *w, const float *h,
+                          int64_t rows, int64_t cols, uint8_t *out)
+{
+    if (encoder) encoder(w, h, rows, cols, out);
+    else round_values(dtype, w, rows * cols, out);
+}
+
+/* What each method takes for the importance of columns. */
+static pl_status load_importance(const pl_step *step, int64_t cols, pl_arena *arena, float **h)
+{
+    *h = NULL;
+    if (!step->stat) return PL_OK;
+    *h = PL_NEW(arena, float, cols);
+    if (!*h) return PL_E_MEMORY;
+    if (step->method == &pl_method_best) pl_stat_weights(step->stat, *h);
+    else pl_stat_importance(step->stat, *h);
+    return PL_OK;
 }
 
 /* A block that every reader takes for not finite: NaN for its scale, or else all bits set. */
@@ -99,8 +120,8 @@ static void spoil(const pl_dtype *dtype, uint8_t *block)
 /* Rows with values that are not finite. Encoders are defined for others only, so this goes block by block: one
  * with such a value gets NaN for its scale and zeros for its codes, the same on every machine. NVFP4 has no byte
  * that reads as NaN: there such values are refused even where they may be kept. */
-static pl_status encode_nonfinite(const pl_dtype *dtype, const pl_input *in, int64_t first, float *w, int64_t values,
-                                  uint8_t *to)
+static pl_status encode_nonfinite(pl_row_encoder encoder, const pl_dtype *dtype, const pl_input *in, int64_t first,
+                                  float *w, const float *h, int64_t values, uint8_t *to)
 {
     pl_input strict = *in;
     strict.nonfinite = NULL;
@@ -111,7 +132,7 @@ static pl_status encode_nonfinite(const pl_dtype *dtype, const pl_input *in, int
                 PL_TRY(pl_strip_nonfinite(dtype == &pl_dtypes[PL_NVFP4] ? &strict : in, first, j, w[j]));
             if (dtype->block > 1) w[j] = 0.0f;
         }
-        encode_values(dtype, w + at, dtype->block, to);
+        encode_values(encoder, dtype, w + at, h ? h + at % in->cols : NULL, 1, dtype->block, to);
         if (!bad) PL_TRY(check_range(dtype, in, first, at, w + at, dtype->block, to));
         else if (dtype->block > 1) spoil(dtype, to);
     }
@@ -125,8 +146,10 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
     int64_t strip = pl_strip_rows(in->cols, count);
     /* the caller's buffers are writable; a part's pointer is const for those who read weights */
     uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;
-    float *w = PL_NEW(arena, float, strip * in->cols);
+    pl_row_encoder encoder = encoder_of(step, dtype);
+    float *w = PL_NEW(arena, float, strip * in->cols), *h;
     if (!w) return PL_E_MEMORY;
+    PL_TRY(load_importance(step, in->cols, arena, &h));
     for (int64_t done = 0; done < count; done += strip) {
         int64_t n = pl_min64(strip, count - done), values = n * in->cols;
         uint8_t *to = out + done * rows->part[0].stride;
@@ -134,14 +157,20 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
         PL_TRY(pl_rows(in, first + done, n, w, arena));
         pl_arena_restore(arena, mark);
         if (pl_find_nonfinite(w, values) >= 0) {
-            PL_TRY(encode_nonfinite(dtype, in, first + done, w, values, to));
+            PL_TRY(encode_nonfinite(encoder, dtype, in, first + done, w, h, values, to));
             continue;
         }
-        encode_values(dtype, w, values, to);
+        encode_values(encoder, dtype, w, h, n, in->cols, to);
         PL_TRY(check_range(dtype, in, first + done, 0, w, values, to));
     }
     return PL_OK;
 }
+
+const pl_method pl_method_best = {
+    .name = "best", .summary = "search for the least weighted error under the type's own layout",
+    .scope = PL_SCOPE_ROWS, .flags = PL_METHOD_EXACT,
+    .accepts = accepts, .scratch = scratch, .encode = encode,
+};
 
 const pl_method pl_method_rtn = {
     .name = "rtn", .summary = "round to nearest with the reference scale of each block",

@@ -1,0 +1,38 @@
+/* stats.h: activation statistics: what calibration saw of the input of each matrix. */
+#ifndef CORE_STATS_H
+#define CORE_STATS_H
+
+#include "core/tensor.h"
+
+/* The input of one matrix; of an expert's matrix, the rows that were routed to it. */
+typedef struct pl_stat {
+    pl_id id;                   /* of the matrix */
+    int64_t cols;
+    const float *sum2;          /* [cols] sum of x^2 over the rows seen, finite and >= 0 */
+    float count;                /* rows seen; 0: none, the sums mean nothing */
+} pl_stat;
+
+typedef struct pl_stats {
+    const pl_stat *stat;        /* [count] in the order of identities, no two alike */
+    int count;
+    const char *path;           /* of the file they came from */
+    const char *const *dataset; /* [datasets] names of the texts, as the file has them */
+    int datasets;
+    int entries;                /* tensors in the file: stacked experts are one */
+    int64_t chunks, chunk_size; /* windows of text, tokens in each; 0: the file does not say */
+} pl_stats;
+
+/* NULL if nothing is known of this matrix. O(log n). */
+const pl_stat *pl_stats_find(const pl_stats *stats, pl_id id);
+
+/* Importance of the columns as llama.cpp takes it: sum2 / count, all 1 if no row was seen. out [cols]. */
+void pl_stat_importance(const pl_stat *stat, float *out);
+
+/* The same made safe for a search. Few rows say little: with n rows seen the mean square of a column counts n,
+ * the mean of all columns counts PL_STAT_PRIOR. Then no column counts less than a hundredth of the mean. out [cols]
+ * is positive with mean 1, all 1 if no row was seen or all were zeros. Returns how many columns were lifted to that
+ * hundredth. */
+enum { PL_STAT_PRIOR = 16 };
+int64_t pl_stat_weights(const pl_stat *stat, float *out);
+
+#endif

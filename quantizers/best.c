@@ -1,0 +1,20 @@
+/* best.c: which search fills which type. A new one is a line here. */
+#include <pthread.h>
+
+#include "core/cpu.h"
+#include "quantizers/encoders.h"
+
+void pl_row_encoders_best(pl_row_encoders *list, unsigned cpu_flags)
+{
+    *list = (pl_row_encoders){ .encode = { NULL } };
+}
+
+static pl_row_encoders fastest;
+static void choose(void) { pl_row_encoders_best(&fastest, pl_cpu_flags()); }
+
+pl_row_encoder pl_best_encoder(const pl_dtype *dtype)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, choose);
+    return fastest.encode[dtype - pl_dtypes];
+}
