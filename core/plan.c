@@ -30,7 +30,8 @@ static pl_type fitting(const pl_dtype *wish, int64_t cols)
     return pl_type_plain(PL_F16);
 }
 
-/* The wish for one tensor: its rule's type, what was chosen for it, or the recipe's; another where rows do not divide into blocks. */
+/* The wish for one tensor: its rule's type, what was chosen for it, or the recipe's; another where rows do not divide
+ * into blocks. */
 static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl_tensor *t, int tensor,
                           pl_arena *arena, pl_type *wish, const char **why)
 {

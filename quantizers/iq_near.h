@@ -15,7 +15,7 @@ typedef struct pl_iq_near {
 } pl_iq_near;
 
 /* Of PL_IQ2_XXS, PL_IQ2_XS, PL_IQ2_S, PL_IQ3_XXS, PL_IQ3_S, PL_IQ1_S (also IQ1_M's). Must have been prepared. */
-const pl_iq_near *pl_iq_near(int dtype);
+const pl_iq_near *pl_iq_near_of(int dtype);
 /* Builds the tables that this type's encoders need, if it has not been done; PL_OK for types that need none.
  * Callable from any thread. PL_E_MEMORY. */
 pl_status pl_iq_prepare(int dtype);
