@@ -4,6 +4,7 @@
 
 #include "core/half.h"
 #include "quantizers/encoders.h"
+#include "quantizers/iq_near.h"
 #include "quantizers/registry.h"
 #include "quantizers/strip.h"
 
@@ -150,6 +151,7 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
     float *w = PL_NEW(arena, float, strip * in->cols), *h;
     if (!w) return PL_E_MEMORY;
     PL_TRY(load_importance(step, in->cols, arena, &h));
+    PL_TRY(pl_iq_prepare((int)(dtype - pl_dtypes)));
     for (int64_t done = 0; done < count; done += strip) {
         int64_t n = pl_min64(strip, count - done), values = n * in->cols;
         uint8_t *to = out + done * rows->part[0].stride;

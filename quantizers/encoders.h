@@ -16,6 +16,14 @@ void pl_encode_q5_k(const float *w, const float *h, int64_t rows, int64_t cols, 
 void pl_encode_q6_k(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
 void pl_encode_iq4_nl(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
 void pl_encode_iq4_xs(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
+/* These need pl_iq_prepare (quantizers/iq_near.h) first. iq1_s and iq1_m without importance: as with all ones. */
+void pl_encode_iq2_xxs(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
+void pl_encode_iq2_xs(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
+void pl_encode_iq2_s(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
+void pl_encode_iq3_xxs(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
+void pl_encode_iq3_s(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
+void pl_encode_iq1_s(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
+void pl_encode_iq1_m(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
 /* Without importance these are their grid's encode, in the fastest variant. */
 void pl_encode_q4_0(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
 void pl_encode_q4_1(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out);
@@ -46,5 +54,19 @@ void pl_row_encoders_avx2(pl_row_encoders *list);       /* parts of it: each rep
 void pl_row_encoders_avx512(pl_row_encoders *list);
 void pl_row_encoders_iq4_avx2(pl_row_encoders *list);
 void pl_row_encoders_iq4_avx512(pl_row_encoders *list);
+void pl_row_encoders_weighted_avx2(pl_row_encoders *list);
+void pl_row_encoders_weighted_avx512(pl_row_encoders *list);
+void pl_row_encoders_iq2_avx2(pl_row_encoders *list);
+void pl_row_encoders_iq2_avx512(pl_row_encoders *list);
+void pl_row_encoders_iq3_avx2(pl_row_encoders *list);
+void pl_row_encoders_iq3_avx512(pl_row_encoders *list);
+void pl_row_encoders_iq1_avx2(pl_row_encoders *list);
+void pl_row_encoders_iq1_avx512(pl_row_encoders *list);
+void pl_row_encoders_best_blocks(pl_row_encoders *list);        /* parts of the searches */
+void pl_row_encoders_best_blocks_avx2(pl_row_encoders *list);
+void pl_row_encoders_best_blocks_avx512(pl_row_encoders *list);
+void pl_row_encoders_best_k(pl_row_encoders *list);
+void pl_row_encoders_best_k_avx2(pl_row_encoders *list);
+void pl_row_encoders_best_k_avx512(pl_row_encoders *list);
 
 #endif

@@ -4,53 +4,27 @@
 #define QUANTIZERS_IQ4_BLOCKS_H
 
 #include "core/blocks.h"
-#include "core/iq_grids.h"
 #include "quantizers/encoders.h"
-#include "quantizers/lanes.h"
+#include "quantizers/iq4_table.h"
 
 /* Values of a sub-block; sub-blocks of an iq4_xs block; sub-blocks that are encoded at once: two such blocks. */
 enum { IQ4_SUB = 32, IQ4_XS_SUBS = 8, IQ4_BATCH = 16, IQ4_TRIES = 7 };
-
-/* As constants of this file: they are folded into the code. */
-static const float iq4_values[16] = { PL_IQ4_VALUES };
 
 typedef struct iq4_batch {
     float x[IQ4_BATCH * IQ4_SUB], h[IQ4_BATCH * IQ4_SUB];
     float variance[IQ4_BATCH];      /* twice the mean square of each sub-block's block */
     float scale[IQ4_BATCH];         /* what the search found */
     uint8_t codes[IQ4_BATCH * IQ4_SUB];
+    iq4_table table;
 } iq4_batch;
-
-/* The middle between entries i and i + 1: a value there gets the larger one. */
-PL_INLINE float iq4_middle(int i) { return 0.5f * (iq4_values[i] + iq4_values[i + 1]); }
-
-/* How many middles are not above x: its code. A NaN is above all. */
-PL_INLINE vf iq4_code(vf x)
-{
-    vf code = v_every(0.0f);
-    for (int i = 0; i < 15; i++)
-        code = code + v_pick(v_less(x, v_every(iq4_middle(i))), v_every(0.0f), v_every(1.0f));
-    return code;
-}
-
-/* The entry of that code. */
-PL_INLINE vf iq4_entry(vf x)
-{
-    vf entry = v_every(iq4_values[0]);
-    for (int i = 0; i < 15; i++) {
-        vf step = v_every(iq4_values[i + 1] - iq4_values[i]);
-        entry = entry + v_pick(v_less(x, v_every(iq4_middle(i))), v_every(0.0f), step);
-    }
-    return entry;
-}
 
 typedef struct iq4_sums { vf qx, q2; } iq4_sums;
 
-PL_INLINE iq4_sums iq4_try(const vf *x, const vf *weight, vf inverse)
+PL_INLINE iq4_sums iq4_try(const iq4_table *table, const vf *x, const vf *weight, vf inverse)
 {
     iq4_sums sums = { v_every(0.0f), v_every(0.0f) };
     for (int i = 0; i < IQ4_SUB; i++) {
-        vf q = iq4_entry(inverse * x[i]), wq = weight[i] * q;
+        vf q = iq4_entry(table, inverse * x[i]), wq = weight[i] * q;
         sums.qx = sums.qx + wq * x[i];
         sums.q2 = sums.q2 + wq * q;
     }
@@ -58,7 +32,7 @@ PL_INLINE iq4_sums iq4_try(const vf *x, const vf *weight, vf inverse)
 }
 
 /* Least-squares scales for codes from 16 inverse scales; the one that explains most of the values stays. */
-PL_INLINE vf iq4_search(const vf *x, const vf *weight)
+PL_INLINE vf iq4_search(const iq4_table *table, const vf *x, const vf *weight)
 {
     const vf zero = v_every(0.0f);
     vf largest = zero, extreme = zero;
@@ -67,10 +41,10 @@ PL_INLINE vf iq4_search(const vf *x, const vf *weight)
         largest = v_pick(larger, v_abs(x[i]), largest);
         extreme = v_pick(larger, x[i], extreme);
     }
-    iq4_sums sums = iq4_try(x, weight, v_every(1.0f) / (extreme / v_every(127.0f)));
+    iq4_sums sums = iq4_try(table, x, weight, v_every(1.0f) / (extreme / v_every(127.0f)));
     vf scale = v_pick(v_less(zero, sums.q2), sums.qx / sums.q2, zero), best = scale * sums.qx;
     for (int k = -IQ4_TRIES; k <= IQ4_TRIES; k++) {
-        sums = iq4_try(x, weight, v_every((float)(k - 127)) / extreme);
+        sums = iq4_try(table, x, weight, v_every((float)(k - 127)) / extreme);
         vm better = v_both(v_less(zero, sums.q2), v_less(best * sums.q2, sums.qx * sums.qx));
         vf other = sums.qx / sums.q2;
         scale = v_pick(better, other, scale);
@@ -88,7 +62,7 @@ PL_INLINE void iq4_fit(iq4_batch *b, bool weighted)
             weight[i] = x[i] * x[i];
             if (weighted) weight[i] = v_at(b->h + s * IQ4_SUB + i, IQ4_SUB) * v_sqrt(variance + weight[i]);
         }
-        v_put(iq4_search(x, weight), b->scale + s);
+        v_put(iq4_search(&b->table, x, weight), b->scale + s);
     }
 }
 
@@ -98,7 +72,7 @@ PL_INLINE void iq4_pack(iq4_batch *b, int s, float scale, uint8_t out[16])
     float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
     uint8_t *codes = b->codes + s * IQ4_SUB;
     for (int i = 0; i < IQ4_SUB; i += PL_LANES)
-        v_put_codes(iq4_code(v_every(inverse) * v_at(b->x + s * IQ4_SUB + i, 1)), codes + i);
+        v_put_codes(iq4_code(&b->table, v_every(inverse) * v_at(b->x + s * IQ4_SUB + i, 1)), codes + i);
     for (int i = 0; i < 16; i++) out[i] = (uint8_t)(codes[i] | codes[i + 16] << 4);
 }
 
@@ -147,6 +121,7 @@ PL_INLINE void iq4_encode(const float *w, const float *h, int64_t rows, int64_t 
                           void (*put)(iq4_batch *b, int s, uint8_t *out), uint8_t *out)
 {
     iq4_batch b;
+    iq4_table_init(&b.table);
     int64_t total = rows * cols / IQ4_SUB;
     for (int64_t first = 0; first < total; first += IQ4_BATCH) {
         int n = (int)pl_min64(IQ4_BATCH, total - first);

@@ -15,6 +15,13 @@ typedef struct k_found {
     float moved[K_VALUES];          /* the codes of pl_k_search_moves, [batch][value][lane] */
 } k_found;
 
+/* A block before its bytes are put together: f16 scales, codes of scales (Q3_K counted from -32) and minimums, codes
+ * of values counted from the lowest. */
+typedef struct k_stored {
+    uint16_t d[2];
+    uint8_t scales[K_SUBS], mins[K_SUBS], codes[K_VALUES];
+} k_stored;
+
 /* Sum of squares of each sub-block's block. */
 PL_INLINE void k_squares(const float *w, int n, int blocks, float sums[K_SUBS])
 {
@@ -110,24 +117,27 @@ PL_INLINE void k_put_pairs(const uint8_t *codes, uint8_t *qs)
                               (codes[l + 96] & 3) << 6);
 }
 
-PL_INLINE void k_group_q2_k(const float *w, const float *h, uint8_t *out)
+/* w -> stored by ggml's rule; K_PAIR or K_ONE blocks as in every k_find. */
+PL_INLINE void k_find_q2_k(const float *w, const float *h, k_stored *out)
 {
     const pl_k_rule plain = { 16, 3, -0.5f, 0.1f, 15, true }, weighted = { 16, 3, -0.9f, 0.05f, 36, false };
     k_found found;
-    uint8_t codes[K_VALUES], scales[16], mins[16];
-    uint16_t d[2];
     if (h) k_fit_offset(w, h, weighted, 1, &found);
     else k_fit_offset(w, NULL, plain, 1, &found);
-    k_second_level(&found, 0, 16, 15, h, d, scales, mins);
+    k_second_level(&found, 0, 16, 15, h, out->d, out->scales, out->mins);
     for (int s = 0; s < 16; s++) {
-        uint8_t both = (uint8_t)(scales[s] | mins[s] << 4);
-        float scale = pl_f16_to_f32(d[0]) * (float)(both & 15), min = pl_f16_to_f32(d[1]) * (float)(both >> 4);
-        if (scale != 0.0f) k_codes(w + 16 * s, 16, scale, min, 0, 3, codes + 16 * s);
-        else k_searched_codes(w + 16 * s, 16, &found, s, 3, codes + 16 * s);
-        out[s] = both;
+        float scale = pl_f16_to_f32(out->d[0]) * (float)out->scales[s];
+        float min = pl_f16_to_f32(out->d[1]) * (float)out->mins[s];
+        if (scale != 0.0f) k_codes(w + 16 * s, 16, scale, min, 0, 3, out->codes + 16 * s);
+        else k_searched_codes(w + 16 * s, 16, &found, s, 3, out->codes + 16 * s);
     }
-    k_put_pairs(codes, out + 16);
-    memcpy(out + 80, d, 4);
+}
+
+PL_INLINE void k_pack_q2_k(const k_stored *from, uint8_t *out)
+{
+    for (int s = 0; s < 16; s++) out[s] = (uint8_t)(from->scales[s] | from->mins[s] << 4);
+    k_put_pairs(from->codes, out + 16);
+    memcpy(out + 80, from->d, 4);
 }
 
 /* Eight 6-bit scales and minimums in twelve bytes. */
@@ -141,37 +151,43 @@ PL_INLINE void k_put_sixes(const uint8_t *scales, const uint8_t *mins, uint8_t *
 }
 
 /* Q4_K and Q5_K, K_PAIR blocks. */
-PL_INLINE void k_group_sixes(const float *w, const float *h, int bits, uint8_t *out)
+PL_INLINE void k_find_sixes(const float *w, const float *h, int bits, k_stored *out)
 {
-    const int top = (1 << bits) - 1, qs = bits == 5 ? 48 : 16;
+    const int top = (1 << bits) - 1;
     const pl_k_rule four = { 32, 15, -1.0f, 0.1f, 20, false }, five = { 32, 31, -0.5f, 0.1f, 15, false };
     const pl_k_rule weighted = { 32, top, -0.9f, 0.05f, 36, false };
     k_found found;
     if (h) k_fit_offset(w, h, weighted, K_PAIR, &found);
     else k_fit_offset(w, NULL, bits == 5 ? five : four, K_PAIR, &found);
-    for (int b = 0; b < K_PAIR; b++, w += K_VALUES, out += qs + 128) {
-        uint8_t codes[K_VALUES], scales[8], mins[8];
-        uint16_t d[2];
-        k_second_level(&found, b, 8, 63, h, d, scales, mins);
+    for (int b = 0; b < K_PAIR; b++, w += K_VALUES, out++) {
+        k_second_level(&found, b, 8, 63, h, out->d, out->scales, out->mins);
         for (int s = 0; s < 8; s++) {
-            float scale = pl_f16_to_f32(d[0]) * (float)scales[s], min = pl_f16_to_f32(d[1]) * (float)mins[s];
-            if (scale != 0.0f) k_codes(w + 32 * s, 32, scale, min, 0, top, codes + 32 * s);
-            else k_searched_codes(w + 32 * s, 32, &found, 8 * b + s, top, codes + 32 * s);
+            float scale = pl_f16_to_f32(out->d[0]) * (float)out->scales[s];
+            float min = pl_f16_to_f32(out->d[1]) * (float)out->mins[s];
+            if (scale != 0.0f) k_codes(w + 32 * s, 32, scale, min, 0, top, out->codes + 32 * s);
+            else k_searched_codes(w + 32 * s, 32, &found, 8 * b + s, top, out->codes + 32 * s);
         }
-        memcpy(out, d, 4);
-        k_put_sixes(scales, mins, out + 4);
-        if (bits == 5) memset(out + 16, 0, 32);
-        for (int s = 0; s < 8; s += 2)
-            for (int l = 0; l < 32; l++) {
-                uint8_t a = codes[32 * s + l], c = codes[32 * s + 32 + l];
-                out[qs + 16 * s + l] = (uint8_t)((a & 15) | c << 4);
-                if (bits == 5) out[16 + l] |= (uint8_t)((a >> 4) << s | (c >> 4) << (s + 1));
-            }
     }
 }
 
-PL_INLINE void k_group_q4_k(const float *w, const float *h, uint8_t *out) { k_group_sixes(w, h, 4, out); }
-PL_INLINE void k_group_q5_k(const float *w, const float *h, uint8_t *out) { k_group_sixes(w, h, 5, out); }
+PL_INLINE void k_pack_sixes(const k_stored *from, int bits, uint8_t *out)
+{
+    const int qs = bits == 5 ? 48 : 16;
+    memcpy(out, from->d, 4);
+    k_put_sixes(from->scales, from->mins, out + 4);
+    if (bits == 5) memset(out + 16, 0, 32);
+    for (int s = 0; s < 8; s += 2)
+        for (int l = 0; l < 32; l++) {
+            uint8_t a = from->codes[32 * s + l], c = from->codes[32 * s + 32 + l];
+            out[qs + 16 * s + l] = (uint8_t)((a & 15) | c << 4);
+            if (bits == 5) out[16 + l] |= (uint8_t)((a >> 4) << s | (c >> 4) << (s + 1));
+        }
+}
+
+PL_INLINE void k_find_q4_k(const float *w, const float *h, k_stored *out) { k_find_sixes(w, h, 4, out); }
+PL_INLINE void k_find_q5_k(const float *w, const float *h, k_stored *out) { k_find_sixes(w, h, 5, out); }
+PL_INLINE void k_pack_q4_k(const k_stored *from, uint8_t *out) { k_pack_sixes(from, 4, out); }
+PL_INLINE void k_pack_q5_k(const k_stored *from, uint8_t *out) { k_pack_sixes(from, 5, out); }
 
 /* Symmetric scales of the 16 sub-blocks of a block. spread: weights are h * sqrt(variance + x^2), not h. */
 PL_INLINE void k_fit_symmetric(const float *w, const float *h, int range, bool spread, k_found *found)
@@ -210,14 +226,13 @@ PL_INLINE void k_searched_symmetric(const float *x, float inverse, int range, ui
     }
 }
 
-PL_INLINE void k_group_q3_k(const float *w, const float *h, uint8_t *out)
+PL_INLINE void k_find_q3_k(const float *w, const float *h, k_stored *out)
 {
     k_found found;
-    uint8_t codes[K_VALUES], scales[16];
     float d = 0.0f;
     if (h) {
         k_fit_symmetric(w, h, 4, true, &found);
-        d = pl_k_symmetric_codes(found.scale, found.weights, 16, 32, scales);
+        d = pl_k_symmetric_codes(found.scale, found.weights, 16, 32, out->scales);
     } else {
         for (int s = 0; s < 16; s += PL_LANES) {
             vf x[16], code[16];
@@ -228,51 +243,59 @@ PL_INLINE void k_group_q3_k(const float *w, const float *h, uint8_t *out)
         float largest = k_largest(found.scale), inverse = -32.0f / largest;
         for (int s = 0; s < 16; s++) {
             int8_t l = (int8_t)pl_nearest(inverse * found.scale[s]);
-            scales[s] = largest != 0.0f ? (uint8_t)((l < -32 ? -32 : l > 31 ? 31 : l) + 32) : 0;
+            out->scales[s] = largest != 0.0f ? (uint8_t)((l < -32 ? -32 : l > 31 ? 31 : l) + 32) : 0;
         }
         if (largest != 0.0f) d = 1.0f / inverse;
     }
-    uint16_t stored = pl_f32_to_f16(d);
-    memset(out, 0, 32);
+    out->d[0] = pl_f32_to_f16(d);
     for (int s = 0; s < 16; s++) {
-        float scale = pl_f16_to_f32(stored) * (float)(scales[s] - 32);
-        if (scale != 0.0f) k_codes(w + 16 * s, 16, scale, 0.0f, -4, 3, codes + 16 * s);
-        else if (h) k_searched_symmetric(w + 16 * s, found.inverse[s], 4, codes + 16 * s);
-        else for (int i = 0; i < 16; i++) {
-            float moved = found.moved[(s / PL_LANES * 16 + i) * PL_LANES + s % PL_LANES];
-            codes[16 * s + i] = (uint8_t)(moved + 4.0f);
-        }
-        for (int i = 0; i < 16; i++)
-            out[16 * (s % 2) + i] |= (uint8_t)((codes[16 * s + i] >> 2) << (s / 2));
+        float scale = pl_f16_to_f32(out->d[0]) * (float)(out->scales[s] - 32);
+        uint8_t *codes = out->codes + 16 * s;
+        if (scale != 0.0f) k_codes(w + 16 * s, 16, scale, 0.0f, -4, 3, codes);
+        else if (h) k_searched_symmetric(w + 16 * s, found.inverse[s], 4, codes);
+        else for (int i = 0; i < 16; i++)
+            codes[i] = (uint8_t)(found.moved[(s / PL_LANES * 16 + i) * PL_LANES + s % PL_LANES] + 4.0f);
     }
-    k_put_pairs(codes, out + 32);
+}
+
+PL_INLINE void k_pack_q3_k(const k_stored *from, uint8_t *out)
+{
+    const uint8_t *scales = from->scales;
+    memset(out, 0, 32);
+    for (int s = 0; s < 16; s++)
+        for (int i = 0; i < 16; i++)
+            out[16 * (s % 2) + i] |= (uint8_t)((from->codes[16 * s + i] >> 2) << (s / 2));
+    k_put_pairs(from->codes, out + 32);
     for (int s = 0; s < 8; s++) out[96 + s] = (uint8_t)((scales[s] & 15) | (scales[s + 8] & 15) << 4);
     for (int s = 0; s < 4; s++)
         out[104 + s] = (uint8_t)(scales[s] >> 4 | (scales[s + 4] >> 4) << 2 | (scales[s + 8] >> 4) << 4 |
                                  (scales[s + 12] >> 4) << 6);
-    memcpy(out + 108, &stored, 2);
+    memcpy(out + 108, from->d, 2);
 }
 
-PL_INLINE void k_group_q6_k(const float *w, const float *h, uint8_t *out)
+/* Scales as the bytes of int8. */
+PL_INLINE void k_find_q6_k(const float *w, const float *h, k_stored *out)
 {
     k_found found;
-    uint8_t codes[K_VALUES];
     k_fit_symmetric(w, h, 32, false, &found);
     float largest = k_largest(found.scale);
-    memset(out, 0, 210);
+    *out = (k_stored){ { 0, 0 }, { 0 }, { 0 }, { 0 } };
     if (fabsf(largest) < PL_TINY) return;
     float inverse = -128.0f / largest;
-    uint16_t d = pl_f32_to_f16(1.0f / inverse);
+    out->d[0] = pl_f32_to_f16(1.0f / inverse);
     for (int s = 0; s < 16; s++) {
         int l = pl_nearest(inverse * found.scale[s]);
         int8_t code = (int8_t)(l > 127 ? 127 : l);
-        float scale = pl_f16_to_f32(d) * (float)code;
-        if (scale != 0.0f) k_codes(w + 16 * s, 16, scale, 0.0f, -32, 31, codes + 16 * s);
-        else k_searched_symmetric(w + 16 * s, found.inverse[s], 32, codes + 16 * s);
-        memcpy(out + 192 + s, &code, 1);
+        float scale = pl_f16_to_f32(out->d[0]) * (float)code;
+        if (scale != 0.0f) k_codes(w + 16 * s, 16, scale, 0.0f, -32, 31, out->codes + 16 * s);
+        else k_searched_symmetric(w + 16 * s, found.inverse[s], 32, out->codes + 16 * s);
+        out->scales[s] = (uint8_t)code;
     }
-    memcpy(out + 208, &d, 2);
-    const uint8_t *c = codes;
+}
+
+PL_INLINE void k_pack_q6_k(const k_stored *from, uint8_t *out)
+{
+    const uint8_t *c = from->codes;
     for (int half = 0; half < 2; half++, c += 128)
         for (int l = 0; l < 32; l++) {
             out[64 * half + l] = (uint8_t)((c[l] & 15) | c[l + 64] << 4);
@@ -280,19 +303,21 @@ PL_INLINE void k_group_q6_k(const float *w, const float *h, uint8_t *out)
             out[128 + 32 * half + l] = (uint8_t)(c[l] >> 4 | (c[l + 32] >> 4) << 2 | (c[l + 64] >> 4) << 4 |
                                                  (c[l + 96] >> 4) << 6);
         }
+    memcpy(out + 192, from->scales, 16);
+    memcpy(out + 208, from->d, 2);
 }
 
 /* Rows in groups of `group` blocks of `bytes`. Groups of two cross the ends of rows; a lone last block gets
  * zeros beside it. */
 PL_INLINE void k_rows(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out, int bytes, int group,
-                      void (*encode)(const float *w, const float *h, uint8_t *out))
+                      void (*find)(const float *w, const float *h, k_stored *out),
+                      void (*pack)(const k_stored *from, uint8_t *out))
 {
     float weights[2 * K_VALUES], importance[2 * K_VALUES];
-    uint8_t blocks[2 * 210];
+    k_stored blocks[2];
     int64_t per_row = cols / K_VALUES, count = rows * per_row;
     for (int64_t b = 0; b < count; b += group) {
         const float *from = w + b * K_VALUES, *weigh = h ? h + b % per_row * K_VALUES : NULL;
-        uint8_t *to = out + b * bytes;
         int n = (int)pl_min64(group, count - b);
         for (int k = 0; h && group > 1 && k < n; k++, weigh = importance)
             memcpy(importance + k * K_VALUES, h + (b + k) % per_row * K_VALUES, K_VALUES * sizeof *h);
@@ -300,18 +325,19 @@ PL_INLINE void k_rows(const float *w, const float *h, int64_t rows, int64_t cols
             memset(weights, 0, sizeof weights);
             memcpy(weights, from, K_VALUES * sizeof *w);
             memset(importance + K_VALUES, 0, K_VALUES * sizeof *h);
-            encode(weights, weigh, blocks);
-            memcpy(to, blocks, (size_t)bytes);
-        } else {
-            encode(from, weigh, to);
+            from = weights;
         }
+        find(from, weigh, blocks);
+        for (int k = 0; k < n; k++) pack(&blocks[k], out + (b + k) * bytes);
     }
 }
 
-#define K_ENCODER(prefix, name, bytes, group)                                                                     \
+/* An encoder: `find` fills the `group` blocks that are taken at once. */
+#define K_ENCODER_OF(find, prefix, name, bytes, group)                                                             \
     prefix##name(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                         \
     {                                                                                                              \
-        k_rows(w, h, rows, cols, out, bytes, group, k_group_##name);                                               \
+        k_rows(w, h, rows, cols, out, bytes, group, find##name, k_pack_##name);                                    \
     }
+#define K_ENCODER(prefix, name, bytes, group) K_ENCODER_OF(k_find_, prefix, name, bytes, group)
 
 #endif

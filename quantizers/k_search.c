@@ -13,15 +13,6 @@ float pl_k_symmetric_codes(const float *x, const float *w, int n, int range, uin
     return best.scale;
 }
 
-float pl_k_offset_codes(const float *x, const float *w, const pl_k_rule *rule, uint8_t *codes, float *low)
-{
-    pl_k_offset best = pl_k_search_offset(x, w, *rule);
-    for (int i = 0; i < rule->n; i++)
-        codes[i] = (uint8_t)clamp(pl_nearest(best.inverse * (x[i] - best.bottom)), 0, rule->top);
-    *low = best.low;
-    return best.scale;
-}
-
 /* Up to five rounds that move single codes while that lowers the error. */
 static float move_levels(const float *x, const float *w, int n, int top, uint8_t *codes)
 {

@@ -8,8 +8,6 @@
 /* x, w [n], n <= 32. Scale for codes 0 .. 2*range-1, value ~ scale * (code - range); values below PL_TINY: all
  * codes and the scale are 0. */
 float pl_k_symmetric_codes(const float *x, const float *w, int n, int range, uint8_t *codes);
-/* value ~ scale * code + low; returns the scale. */
-float pl_k_offset_codes(const float *x, const float *w, const pl_k_rule *rule, uint8_t *codes, float *low);
 /* Scales or minimums x >= 0 to codes 0 .. top: value ~ result * code. */
 float pl_k_level_codes(const float *x, const float *w, int n, int top, uint8_t *codes);
 

@@ -7,6 +7,7 @@
 #include "core/half.h"
 #include "core/mem.h"
 #include "quantizers/encoders.h"
+#include "quantizers/iq_near.h"
 #include "quantizers/registry.h"
 
 /* "name id block bytes" for each type of GGUF that we read, then "id name" for each that we can name */
@@ -39,6 +40,7 @@ static pl_status convert(const char *verb, const char *name, const char *in, con
     int64_t unit_out = decoding ? dtype->block * 4 : dtype->bytes;
     char *data, *h = NULL;
     size_t len, h_len = 0;
+    PL_TRY(pl_iq_prepare((int)(dtype - pl_dtypes)));
     PL_TRY(pl_file_load(in, 1 << 30, &data, &len));
     int64_t units = (int64_t)len / unit_in, count = units * dtype->block;
     uint8_t *result = pl_alloc_aligned(units * unit_out, 1);

@@ -1,10 +1,12 @@
 """The encoders without a grid of their own, and those with importance, against ggml's: the same bytes.
 
-Usage: reference_bytes.py ENCODE_TOOL WORK_FOLDER. Oracle: libgguf (ggml's reference C). Exit code 77 without it, a
-failure if PLANISH_NO_SKIP=1. Every variant that PLANISH_CPU can pick is tried. With PLANISH_GGML_LIB=libggml-base.so
-another build of ggml is asked as well; with PLANISH_THOROUGH=1 four times as many blocks are compared.
+Usage: reference_bytes.py ENCODE_TOOL WORK_FOLDER. Oracles: libgguf (ggml's reference C) and, for IQ1_M,
+the newer ggml inside xllamacpp. Exit code 77 without them, a failure if PLANISH_NO_SKIP=1. Every variant that
+PLANISH_CPU can pick is tried. With PLANISH_GGML_LIB=libggml-base.so another build of ggml is asked as well; with
+PLANISH_THOROUGH=1 four times as many blocks are compared.
 """
 import ctypes
+import glob
 import os
 import subprocess
 import sys
@@ -13,12 +15,18 @@ try:
     import gguf
     import libgguf
     import numpy as np
+    import xllamacpp
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(1 if os.environ.get("PLANISH_NO_SKIP") == "1" else 77)
 
 K_TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
 IQ_TYPES = ["IQ4_NL", "IQ4_XS"]
+GRID_TYPES = ["IQ2_XXS", "IQ2_XS", "IQ2_S"]
+LONG_TYPES = ["IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M"]                 # grid types that get one importance per set
+NEEDING = ["IQ2_XXS", "IQ2_XS", "IQ1_S", "IQ1_M"]                   # importance: ggml has no rule without; ours is that of ones
+# Above this the sums of a grid type's searches overflow: ggml stops at an assertion (no neighbour, a negative scale).
+GRID_LIMIT = np.float32(2**40)
 WEIGHTED = ["Q4_0", "Q4_1", "Q5_0", "Q5_1"]
 BLIND = ["TQ1_0", "TQ2_0", "MXFP4", "NVFP4", "Q1_0", "Q2_0"]        # to importance
 Q2_0 = 42                       # the packages do not have it: a formula of ours stands in for libgguf
@@ -27,6 +35,8 @@ THOROUGH = os.environ.get("PLANISH_THOROUGH") == "1"
 ROWS, COLS = 683 if THOROUGH else 171, 768      # odd numbers of blocks of 256, three to a row: lanes do not come out even
 COUNT = ROWS * COLS
 WEIGHTED_ROWS = 227 if THOROUGH else 57         # for three importances per set
+GRID_ROWS = 91 if THOROUGH else 23              # of types that take long
+NEWER = glob.glob(os.path.join(os.path.dirname(xllamacpp.__file__), "xllamacpp*.so"))[0]     # ggml
 failures = compared = 0
 
 
@@ -62,15 +72,18 @@ def run_tool(work, variant, name, values, importance):
 
 def reference(name, values, importance):
     block, size = shape_of(name)
+    if importance is None and name in NEEDING:
+        importance = np.ones(values.shape[1], np.float32)
     out = np.empty(values.size // block * size, np.uint8)
     if name == "Q2_0":
         yield "numpy", q2_0(values)
-    else:
+    elif name != "IQ1_M":       # its sums were added up in another order when libgguf was made
         libgguf.quantize_rows_into_raw(number_of(name), values, out, *values.shape, importance)
         yield "libgguf", out
-    if "PLANISH_GGML_LIB" in os.environ:
+    library = os.environ.get("PLANISH_GGML_LIB", NEWER if name == "IQ1_M" else None)
+    if library:
         pointer = ctypes.POINTER(ctypes.c_float)
-        quantize = ctypes.CDLL(os.environ["PLANISH_GGML_LIB"]).ggml_quantize_chunk
+        quantize = ctypes.CDLL(library).ggml_quantize_chunk
         quantize.restype = ctypes.c_size_t
         quantize.argtypes = [ctypes.c_int, pointer, ctypes.c_void_p] + [ctypes.c_int64] * 3 + [pointer]
         other = np.empty_like(out)
@@ -158,10 +171,20 @@ def check(work, rng, number, set_name, values):
             compare(work, name, set_name, np.ascontiguousarray(kept.reshape(ROWS, COLS)), None)
         else:
             compare(work, name, set_name, values, None)
+    small = np.where(np.abs(values.reshape(-1, 256)).max(axis=1, keepdims=True) > GRID_LIMIT, np.float32(0),
+                     values.reshape(-1, 256)).reshape(ROWS, COLS)[:GRID_ROWS]
+    for name in GRID_TYPES:
+        compare(work, name, set_name, small, None)
     every = list(importances(rng))
+    label, importance = every[number % len(every)]
+    for name in LONG_TYPES:
+        compare(work, name, set_name, small, None)
+        compare(work, name, f"{set_name}, {label}", small, importance)
     for label, importance in every[:3] if number % 2 else every[3:]:
         for name in K_TYPES + IQ_TYPES + WEIGHTED:
             compare(work, name, f"{set_name}, {label}", values[:WEIGHTED_ROWS], importance)
+        for name in GRID_TYPES:
+            compare(work, name, f"{set_name}, {label}", small, importance)
     compare(work, "TQ1_0", f"{set_name}, importance ignored", values, np.ones(COLS, np.float32))
 
 

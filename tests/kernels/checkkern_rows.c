@@ -1,10 +1,12 @@
-/* checkkern_rows.c: encoders of rows with and without importance: every variant gives plain C's bytes. */
+/* checkkern_rows.c: encoders of rows with and without importance, ggml's rules and the searches for less error:
+ * every variant gives plain C's bytes. */
 #include <float.h>
 #include <string.h>
 
 #include "core/half.h"
 #include "core/rng.h"
 #include "quantizers/encoders.h"
+#include "quantizers/iq_near.h"
 #include "tests/kernels/checkkern.h"
 
 /* An odd number of blocks of 256 per row and of rows: what takes two at a time meets the ends of rows. */
@@ -12,6 +14,13 @@ enum { ROWS = 5, COLS = 256 * 9, COUNT = ROWS * COLS, PATTERNS = 16, SEED = 22 }
 
 static float w[COUNT], h[COLS];
 static uint8_t got[COUNT * 2], expected[COUNT * 2];
+
+/* What some encoders need to have been built. */
+static void prepare(void)
+{
+    for (int t = 0; t < PL_DTYPES_READ; t++)
+        if (pl_iq_prepare(t) != PL_OK) pl_ck_fail("rows %s: %s", pl_dtypes[t].name, pl_error());
+}
 
 static void fill(int p)
 {
@@ -51,40 +60,55 @@ static void fill_importance(int k)
     }
 }
 
-static void compare(int type, pl_row_encoder encode, pl_row_encoder plain, const float *importance,
+/* ggml's rules and searches; searches take longer and get fewer rows. */
+static const struct {
+    const char *name;
+    void (*init)(pl_row_encoders *list, unsigned cpu_flags);
+    int rows;
+} kinds[] = { { "rows", pl_row_encoders_init, ROWS }, { "best", pl_row_encoders_best, 1 } };
+
+static void compare(int kind, int type, pl_row_encoder encode, pl_row_encoder plain, const float *importance,
                     const char *variant, int p)
 {
     const pl_dtype *dtype = &pl_dtypes[type];
-    int bytes = COUNT / dtype->block * dtype->bytes;
-    plain(w, importance, ROWS, COLS, expected);
+    int rows = kinds[kind].rows, bytes = rows * COLS / dtype->block * dtype->bytes;
+    plain(w, importance, rows, COLS, expected);
     got[bytes] = 0x5a;
-    encode(w, importance, ROWS, COLS, got);
-    if (got[bytes] != 0x5a) pl_ck_fail("rows %s %s: too long", dtype->name, variant);
+    encode(w, importance, rows, COLS, got);
+    if (got[bytes] != 0x5a) pl_ck_fail("%s %s %s: too long", kinds[kind].name, dtype->name, variant);
     for (int i = 0; i < bytes; i++) {
         if (got[i] == expected[i]) continue;
-        pl_ck_fail("rows %s %s%s: pattern %d block %d byte %d is %02x, not %02x", dtype->name, variant,
-                   importance ? " weighted" : "", p, i / dtype->bytes, i % dtype->bytes, got[i], expected[i]);
+        pl_ck_fail("%s %s %s%s: pattern %d block %d byte %d is %02x, not %02x", kinds[kind].name, dtype->name,
+                   variant, importance ? " weighted" : "", p, i / dtype->bytes, i % dtype->bytes, got[i],
+                   expected[i]);
         break;
+    }
+}
+
+static void compare_all(int kind, const pl_ck_variant *v, int p)
+{
+    pl_row_encoders plain, list;
+    kinds[kind].init(&plain, 0);
+    kinds[kind].init(&list, v->flags);
+    for (int t = 0; t < PL_DTYPES_READ; t++) {
+        if (list.encode[t] == plain.encode[t]) continue;
+        compare(kind, t, list.encode[t], plain.encode[t], NULL, v->name, p);
+        for (int k = 0; k < 4; k++) {
+            fill_importance(k);
+            compare(kind, t, list.encode[t], plain.encode[t], h, v->name, p);
+        }
     }
 }
 
 static void run(void)
 {
     const pl_ck_variant *v;
-    pl_row_encoders plain, list;
-    pl_row_encoders_init(&plain, 0);
+    prepare();
     for (int i = 1; (v = pl_ck_variant_at(i)); i++) {
-        pl_row_encoders_init(&list, v->flags);
+        if (v->flags & PL_CPU_VNNI) continue;               /* nothing here uses it */
         for (int p = 0; p < PATTERNS; p++) {
             fill(p);
-            for (int t = 0; t < PL_DTYPES_READ; t++) {
-                if (list.encode[t] == plain.encode[t]) continue;
-                compare(t, list.encode[t], plain.encode[t], NULL, v->name, p);
-                for (int k = 0; k < 4; k++) {
-                    fill_importance(k);
-                    compare(t, list.encode[t], plain.encode[t], h, v->name, p);
-                }
-            }
+            for (int kind = 0; kind < PL_COUNT(kinds); kind++) compare_all(kind, v, p);
         }
     }
 }
@@ -99,24 +123,32 @@ static void encode_rows(void *ctx)
     j->encode(w, j->h, ROWS, COLS, got);
 }
 
+static void bench_kind(int kind, const pl_ck_variant *v, bool first)
+{
+    pl_row_encoders plain, list;
+    kinds[kind].init(&plain, 0);
+    kinds[kind].init(&list, v->flags);
+    for (int t = 0; t < PL_DTYPES_READ; t++) {
+        if (!list.encode[t] || (!first && list.encode[t] == plain.encode[t])) continue;
+        for (int weighted = 0; weighted < 2; weighted++) {
+            static const char *const names[][2] = { { "encode_rows", "encode_weighted" },
+                                                    { "encode_best", "encode_best_weighted" } };
+            job j = { list.encode[t], weighted ? h : NULL };
+            pl_ck_report(names[kind][weighted], pl_dtypes[t].name, v->name, pl_ck_seconds(encode_rows, &j), COUNT,
+                         COUNT * 2.0);                      /* bytes of f16 */
+        }
+    }
+}
+
 static void bench(void)
 {
     const pl_ck_variant *v;
-    pl_row_encoders plain, list;
-    pl_row_encoders_init(&plain, 0);
+    prepare();
     fill(1);
     fill_importance(0);
     for (int i = 0; (v = pl_ck_variant_at(i)); i++) {
-        if (v->flags & PL_CPU_VNNI) continue;               /* nothing here uses it */
-        pl_row_encoders_init(&list, v->flags);
-        for (int t = 0; t < PL_DTYPES_READ; t++) {
-            if (!list.encode[t] || (i > 0 && list.encode[t] == plain.encode[t])) continue;
-            for (int weighted = 0; weighted < 2; weighted++) {
-                job j = { list.encode[t], weighted ? h : NULL };
-                pl_ck_report(weighted ? "encode_weighted" : "encode_rows", pl_dtypes[t].name, v->name,
-                             pl_ck_seconds(encode_rows, &j), COUNT, COUNT * 2.0);   /* bytes of f16 */
-            }
-        }
+        if (v->flags & PL_CPU_VNNI) continue;
+        for (int kind = 0; kind < PL_COUNT(kinds); kind++) bench_kind(kind, v, i == 0);
     }
 }
 

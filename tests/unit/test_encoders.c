@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "quantizers/encoders.h"
+#include "quantizers/iq_near.h"
 #include "tests/unit/suite.h"
 
 /* Of 256 values w = ((37 i + 11) mod 64 - 30) / 16, importance 5 i mod 7: the first 210 bytes in hex. */
@@ -72,6 +73,18 @@ static const struct { int dtype; bool weighted; const char *bytes; } known[] = {
       "2b2b6ea67c27e05fd46df94fd36eb57c17e0c46d06f937d25eb527e15ec46d96fa37" },
     { PL_Q1_0, false,
       "023c5aadd46ab552ab955aadd46ab552ab95023c5aadd46ab552ab955aadd46ab552ab95" },
+    { PL_IQ2_XXS, true,
+      "8322a7da744225c9aad2cbb4f3cac29455dd9f9374e725f9aad2bc5eaacace5755cd9ff374ab25e1aad2575df3ca481645eda79374a725"
+      "edaaf25743f3cacb365ddd" },
+    { PL_IQ2_XS, true,
+      "f8244e4a1825de56442b81859852b0ad9cd4734bcde5de56be2b5d9db95e48ab3ad4664b6385de56442baa90b5582b29bbd44e4a18b5de"
+      "56bc2baa9655daafe9d3d48cc9988a99fb9caa" },
+    { PL_IQ2_S, false,
+      "95223a479f8db63067933a479f8db63067933a479f8db63067933a479f8db6306793a5522b954aad546aa5522b954aad546aa5522b954a"
+      "ad546aa5522b954aad546ada76da76da76da76cffecffecffecffe" },
+    { PL_IQ2_S, true,
+      "002463e4bc6db63068ef3aa6ae8db330d3143ac5b78db530d3934b09016d0e304b79a5522b954aad546aa5522b954aad546aa5522b954a"
+      "ad546aa5522b954aad546a9d36da76da769a75b9fcab9b9bbbcecb" },
 };
 
 static float w[256], h[256];
@@ -82,6 +95,7 @@ static void setup(void)
         w[i] = (float)((i * 37 + 11) % 64 - 30) / 16.0f;
         h[i] = (float)(i * 5 % 7);
     }
+    for (int k = 0; k < PL_COUNT(known); k++) ck_assert_int_eq(pl_iq_prepare(known[k].dtype), PL_OK);
 }
 
 START_TEST(known_blocks)
@@ -120,6 +134,21 @@ START_TEST(on_the_grid)
 }
 END_TEST
 
+/* ggml has no rule for these without importance; ours is that of equal importance. */
+START_TEST(no_importance)
+{
+    static const int types[] = { PL_IQ2_XXS, PL_IQ2_XS };
+    for (int i = 0; i < 256; i++) h[i] = 1.0f;
+    for (int t = 0; t < PL_COUNT(types); t++) {
+        const pl_dtype *dtype = &pl_dtypes[types[t]];
+        uint8_t without[128], with[128];
+        pl_reference_encoder(dtype)(w, NULL, 1, 256, without);
+        pl_reference_encoder(dtype)(w, h, 1, 256, with);
+        ck_assert_mem_eq(without, with, (size_t)dtype->bytes);
+    }
+}
+END_TEST
+
 START_TEST(no_encoder)
 {
     ck_assert_ptr_null(pl_reference_encoder(&pl_dtypes[PL_F32]));
@@ -130,7 +159,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        known_blocks, on_the_grid, no_encoder,
+        known_blocks, on_the_grid, no_importance, no_encoder,
     };
     return run_cases("encoders", setup, NULL, tests, PL_COUNT(tests));
 }
