@@ -27,11 +27,11 @@ enum {
     PL_F32, PL_F16, PL_BF16, PL_Q8_0, PL_Q4_0, PL_Q4_1, PL_Q5_0, PL_Q5_1,
     PL_Q2_K, PL_Q3_K, PL_Q4_K, PL_Q5_K, PL_Q6_K, PL_IQ4_NL, PL_IQ4_XS,
     PL_TQ1_0, PL_TQ2_0, PL_MXFP4, PL_NVFP4, PL_Q1_0, PL_Q2_0,
+    PL_IQ2_XXS, PL_IQ2_XS, PL_IQ2_S, PL_IQ3_XXS, PL_IQ3_S, PL_IQ1_S, PL_IQ1_M,
     PL_DTYPES,
     PL_F8_E4M3 = PL_DTYPES,     /* 4 bits of exponent, bias 7; no infinity, 0x7f and 0xff are NaN */
     PL_F8_E5M2,                 /* the upper byte of an f16 */
     PL_F8_E8M0,                 /* scales: 2^(e - 127), 0xff is NaN */
-    PL_IQ2_XXS, PL_IQ2_XS, PL_IQ2_S, PL_IQ3_XXS, PL_IQ3_S, PL_IQ1_S, PL_IQ1_M,
     PL_DTYPES_READ
 };
 enum { PL_MAX_BLOCK = 256 };    /* elements of a block, at most */

@@ -46,7 +46,8 @@ static float limit_of(const pl_dtype *dtype)
 {
     if (dtype == &pl_dtypes[PL_NVFP4]) return 448.0f * 6.0f;
     bool searched = dtype->block == PL_MAX_BLOCK || dtype == &pl_dtypes[PL_IQ4_NL];
-    return searched && dtype->scale_at[0] >= 0 ? 0x1p28f : INFINITY;
+    bool scaled = dtype->scale_at[0] >= 0 || dtype == &pl_dtypes[PL_IQ1_M];
+    return searched && scaled ? 0x1p28f : INFINITY;
 }
 
 /* The first of w that is larger than `limit`, or -1. */

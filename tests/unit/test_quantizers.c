@@ -7,6 +7,7 @@
 #include "core/half.h"
 #include "core/rng.h"
 #include "quantizers/encoders.h"
+#include "quantizers/iq_near.h"
 #include "quantizers/registry.h"
 
 static pl_arena *arena;
@@ -287,6 +288,7 @@ static void encode_plainly(const pl_type *type, const float *w, int64_t n, uint8
     const pl_grid *grid = pl_grid_find(pl_grids, type, n);
     pl_row_encoders plain;
     pl_row_encoders_init(&plain, 0);
+    ck_assert_int_eq(pl_iq_prepare((int)(type->element - pl_dtypes)), PL_OK);
     pl_row_encoder encoder = plain.encode[type->element - pl_dtypes];
     if (grid) pl_grid_encode(grid, type, w, n, out);
     else if (encoder) encoder(w, NULL, 1, n, out);
