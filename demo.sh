@@ -42,7 +42,7 @@ echo
 "$planish" inspect "$model" | sed -n '1,5p'
 echo
 for type in "${types[@]}"; do
-    "$planish" convert "$model" -o "$out/$type.gguf" --type "$type" | sed -n 1p
+    "$planish" convert "$model" -o "$out/$type.gguf" --type "$type" --pure | sed -n 1p
     "$planish" check "$out/$type.gguf" --against "$model" --text "$text" --ctx "$ctx" --chunks "$chunks" \
         --max-ppl-ratio 1.5 --json "$out/$type.json" >/dev/null
 done

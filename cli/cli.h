@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/pool.h"
 #include "core/sink.h"
+#include "core/stats.h"
 
 /* A command: one const struct per cmd_*.c, one line in main.c's table. */
 typedef struct pl_command {
@@ -12,7 +13,7 @@ typedef struct pl_command {
     pl_status (*run)(int argc, const char **argv);
 } pl_command;
 
-extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_check, pl_cmd_run, pl_cmd_bench;
+extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_check, pl_cmd_run, pl_cmd_bench, pl_cmd_calibrate;
 
 /* wire.c: the registries of the leaves. */
 extern const pl_registries pl_wire_registries;
@@ -20,6 +21,9 @@ pl_status pl_wire_open(const char *path, const pl_open_options *options, pl_sour
 /* Sink by name ("gguf", "count", "digest"), else PL_E_WISH. */
 pl_status pl_wire_sink(const char *name, pl_sink **out);
 pl_digest pl_wire_sink_digest(const pl_sink *sink);
+/* Statistics of a model's activations from a file, memory from arena; warns if some matrices have none. */
+pl_status pl_wire_stats(const char *path, const pl_model *model, pl_arena *arena, pl_stats **out);
+pl_status pl_wire_stats_save(const char *path, const pl_stats *stats, const pl_model *model, bool force);
 
 /* ui.c: how results, messages and progress look. */
 void pl_ui_start(bool quiet, bool verbose);

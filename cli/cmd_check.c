@@ -153,13 +153,14 @@ static pl_status run(int argc, const char **argv)
     const pl_open_options how = { PL_OPEN_MAP, a.pre };
     pl_source *model = NULL, *against = NULL;
     pl_pool *pool = NULL;
-    pl_check_result result;
+    pl_check_result result = { 0 };
     pl_status code = pl_wire_open(a.model, &how, &model);
     if (code == PL_OK && a.against) code = pl_wire_open(a.against, &how, &against);
     if (code == PL_OK) code = pl_pool_create(a.threads, &pool);
     if (code == PL_OK) code = pl_check_run(model, against, &a.check, pool, &result);
     if (code == PL_OK) code = report(&a, &result);
     if (code == PL_OK && !result.passed) code = PL_E_CHECK;
+    pl_check_release(&result);
     pl_pool_destroy(pool);
     pl_source_close(against);
     pl_source_close(model);

@@ -4,36 +4,75 @@
 
 #include "cli/cli.h"
 #include "cli/opts.h"
+#include "cli/target.h"
 #include "core/convert.h"
 #include "core/fs.h"
 #include "core/log.h"
 
 typedef struct arguments {
-    const char *model, *out, *type, *recipe, *to, *pre;
-    bool dry_run, force, json, allow_nonfinite;
-    int32_t threads;
+    const char *model, *out, *type, *recipe, *to, *pre, *stats;
+    bool dry_run, force, json, allow_nonfinite, pure;
+    int32_t threads, encoder;
     int64_t memory, max_shard;
+    pl_opt_list keep;
+    pl_target_wish target;
 } arguments;
+
+/* What a conversion is made of, and what its user should know of it. */
+typedef struct job {
+    const arguments *a;
+    pl_arena *arena;
+    pl_source *source;
+    pl_sink *sink;
+    pl_recipe recipe;
+    pl_plan *plan;
+    pl_target target;           /* with a size to reach */
+    pl_coverage coverage;       /* with statistics */
+    const char *warning[3];
+    int warnings;
+} job;
+
+/* As --encoder names them, and the methods they are. */
+#define ENCODERS "best|reference"
+static const char *const encoders[] = { "best", "reference" }, *const encoder_methods[] = { "best", "rtn" };
 
 static const pl_usage usage = {
     .command = "convert",
     .arguments = "MODEL -o OUT.gguf --type TYPE [options]",
-    .summary = "Quantizes a checkpoint and writes it for another engine. TYPE means that storage type for\n"
-               "every matrix; norms and biases stay f32, and matrices whose rows do not fill the type's\n"
-               "blocks become f16 (the plan says which). Under OUT stands a whole file or nothing; so it\n"
-               "is with all files of a split output.",
-    .example = "  planish convert SmolLM2-135M -o smol.gguf --type q4_0\n"
-               "  planish convert SmolLM2-135M -o smol.gguf --type q4_0 --dry-run\n"
+    .summary = "Quantizes a checkpoint and writes it for another engine. TYPE is a mix as llama-quantize makes\n"
+               "it: most matrices get the type of that name, those on which more depends another; --pure\n"
+               "gives all of them one type. Norms and biases stay f32, and matrices whose rows do not fill\n"
+               "the type's blocks become another type (the plan says which). Under OUT stands a whole file\n"
+               "or nothing; so it is with all files of a split output.",
+    .example = "  planish convert SmolLM2-135M -o smol.gguf --type q4_k_m\n"
+               "  planish convert SmolLM2-135M -o smol.gguf --type q4_0 --pure --dry-run\n"
+               "  planish convert SmolLM2-135M -o smol.gguf --type q4_k_m --keep '^output|ffn_down=q8_0'\n"
                "  planish convert SmolLM2-135M -o smol.gguf --type q8_0 --max-shard-size 50M",
     .positional = 1,
 };
+
+#define LINE "\n" "                              "  /* where help begins */
 
 static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
 {
     const pl_opt opts[] = {
         { "out", 'o', PL_OPT_TEXT, &a->out, "FILE", "the file to write", 0, 0, NULL },
-        { "type", 't', PL_OPT_TEXT, &a->type, "TYPE", "q8_0 q5_1 q5_0 q4_1 q4_0 f16 bf16 f32", 0, 0, NULL },
+        { "type", 't', PL_OPT_TEXT, &a->type, "TYPE", "a mix: q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_0 iq4_nl iq4_xs" LINE
+          "q3_k_l q3_k_m q3_k_s iq3_m iq3_s iq3_xs iq3_xxs q2_k q2_k_s iq2_m iq2_s iq2_xs iq2_xxs" LINE
+          "iq1_m iq1_s tq2_0 tq1_0 q2_0 q1_0 mxfp4_moe (q5_k q4_k q3_k: their _m);" LINE
+          "or one type for every matrix: f16 bf16 f32 mxfp4 nvfp4", 0, 0, NULL },
+        { "pure", 0, PL_OPT_FLAG, &a->pure, NULL, "every matrix gets the type that the mix is named after", 0, 0, NULL },
+        { "keep", 0, PL_OPT_LIST, &a->keep, "REGEX=TYPE", "matrices with a name in which REGEX is found get TYPE; as often as needed, the" LINE
+          "first that matches decides, before any recipe", 0, 0, NULL },
+        { "encoder", 0, PL_OPT_CHOICE, &a->encoder, NULL, "search for less error (default), or do as ggml does, bit by bit", 0, 0, ENCODERS },
+        { "stats", 0, PL_OPT_TEXT, &a->stats, "FILE", "what 'planish calibrate' or llama-imatrix saw: errors weigh more where inputs are large", 0, 0, NULL },
         { "recipe", 'r', PL_OPT_TEXT, &a->recipe, "FILE", "JSON with other types for some tensors (docs/recipe.md)", 0, 0, NULL },
+        { "target-bpw", 0, PL_OPT_REAL, &a->target.bpw, "BITS", "instead of --type: bits per weight of the whole output, types chosen for the least loss", 0.1, 64, NULL },
+        { "target-size", 0, PL_OPT_SIZE, &a->target.size, "SIZE", "the same by its size, as 900M or 1.2GiB (docs/size-target.md)", 0, 0, NULL },
+        { "target-types", 0, PL_OPT_TEXT, &a->target.types, "TYPES", "types to choose from, between commas (default: k-quants, iq and q8_0)", 0, 0, NULL },
+        { "calib", 0, PL_OPT_TEXT, &a->target.calib, "FILE", "text that says which matrices matter: it is run with some of them quantized", 0, 0, NULL },
+        { "probe", 0, PL_OPT_CHOICE, &a->target.probe, NULL, "run it for each matrix, each layer and role, or not (auto: by the model's size)", 0, 0, PL_TARGET_PROBES },
+        { "cache", 0, PL_OPT_TEXT, &a->target.cache, "FILE", "keeps errors and probes, so that another size takes seconds", 0, 0, NULL },
         { "dry-run", 'n', PL_OPT_FLAG, &a->dry_run, NULL, "show every part, the exact size and the memory needed; write nothing", 0, 0, NULL },
         { "pre", 0, PL_OPT_TEXT, &a->pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
         { "threads", 'j', PL_OPT_INT, &a->threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
@@ -49,7 +88,9 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
     if (!a->out && !a->dry_run && !strcmp(a->to, "gguf"))
         return pl_fail(PL_E_WISH, "no output named; usage: planish convert %s", usage.arguments);
     if (a->out && !a->out[0]) return pl_fail(PL_E_WISH, "--out takes a file's name, not ''");
-    return PL_OK;
+    a->target.model = a->model;
+    a->target.pre = a->pre;
+    return pl_target_check(&a->target, a->type);
 }
 
 /* One tensor as JSON; error < 0: not measured. */
@@ -68,27 +109,56 @@ static void step_json(const pl_step *step, double error, pl_json_writer *w)
     pl_json_end(w);
 }
 
-static pl_status print_json(const arguments *a, const pl_plan *plan, const pl_model *model,
-                            const pl_sink *sink, const double *error, double seconds,
-                            const char *digest, int64_t nonfinite)
+static bool targeted(const arguments *a) { return a->target.bpw > 0 || a->target.size > 0; }
+
+static void stats_json(const job *j, pl_json_writer *w)
 {
+    if (!j->plan->stats) return;
+    pl_json_begin_object(w, "stats");
+    pl_json_put_text(w, "file", j->plan->stats->path);
+    pl_json_put_int(w, "chunks", j->plan->stats->chunks);
+    pl_json_put_int(w, "matrices", j->coverage.matrices);
+    pl_json_put_int(w, "without", j->coverage.without);
+    pl_json_put_int(w, "experts_unseen", j->coverage.unseen);
+    pl_json_put_int(w, "columns", j->coverage.columns);
+    pl_json_put_int(w, "columns_lifted", j->coverage.lifted);
+    pl_json_end(w);
+}
+
+static void wish_json(const job *j, pl_json_writer *w)
+{
+    const pl_recipe *r = &j->recipe;
+    pl_json_put_text(w, "type", pl_type_name(&r->type));
+    if (r->mix && !r->pure) pl_json_put_text(w, "mix", pl_mix_name(r->mix));
+    pl_json_put_text(w, "encoder", encoders[j->a->encoder]);
+    stats_json(j, w);
+    if (targeted(j->a)) pl_target_json(&j->target, w);
+    pl_json_begin_array(w, "warnings");
+    for (int i = 0; i < j->warnings; i++) pl_json_put_text(w, NULL, j->warning[i]);
+    pl_json_end(w);
+}
+
+static pl_status print_json(const job *j, const double *error, double seconds, const char *digest, int64_t nonfinite)
+{
+    const pl_plan *plan = j->plan;
     double body, file;
     char plan_digest[40], *text = NULL;
     pl_json_writer *w;
     PL_TRY(pl_json_writer_create(&w));
-    pl_plan_bpw(plan, model, &body, &file);
+    pl_plan_bpw(plan, j->source->model, &body, &file);
     pl_json_begin_object(w, NULL);
     pl_json_put_text(w, "schema", "planish.convert/1");
-    pl_json_put_text(w, "model", a->model);
-    pl_json_put_text(w, "out", a->out ? a->out : "");
-    pl_json_put_int(w, "files", sink->files);
+    pl_json_put_text(w, "model", j->a->model);
+    pl_json_put_text(w, "out", j->a->out ? j->a->out : "");
+    wish_json(j, w);
+    pl_json_put_int(w, "files", j->sink->files);
     pl_json_put_int(w, "bytes_planned", plan->bytes);
     pl_json_put_int(w, "peak_planned", plan->peak);
     pl_json_put_number(w, "bpw_body", body);
     pl_json_put_number(w, "bpw_file", file);
     pl_json_put_int(w, "threads", plan->threads);
     pl_json_put_text(w, "plan", pl_digest_text(plan->digest, plan_digest));
-    if (!a->dry_run) {
+    if (!j->a->dry_run) {
         pl_json_put_int(w, "bytes", plan->bytes);
         pl_json_put_number(w, "seconds", seconds);
         pl_json_put_int(w, "peak_rss_bytes", pl_rss_peak_bytes());
@@ -113,7 +183,7 @@ static int alike(const pl_plan *plan, int first)
         const pl_step *b = &plan->step[first + count];
         if (b->id.role != a->id.role || b->id.layer != a->id.layer || b->method != a->method ||
             b->out.rows != a->out.rows || b->out.cols != a->out.cols || !b->why != !a->why ||
-            !pl_type_equal(&b->out.type, &a->out.type))
+            pl_plan_blind(plan, b) != pl_plan_blind(plan, a) || !pl_type_equal(&b->out.type, &a->out.type))
             break;
     }
     return count;
@@ -132,27 +202,43 @@ static pl_status print_parts(const pl_plan *plan)
         pl_ui_times(step->name, count, name, sizeof name);
         pl_ui_shape(step->out.rows, step->out.cols, shape);
         pl_ui_count(count * pl_packed_bytes(&step->out), bytes);
-        code = pl_table_row(table, (const char *[]){ name, shape, pl_type_name(&step->out.type),
-                                                     step->method->name, bytes,
-                                                     step->why ? step->why : "" });
+        const char *note = step->why ? step->why : pl_plan_blind(plan, step) ? "wants statistics" : "";
+        code = pl_table_row(table, (const char *[]){ name, shape, pl_type_name(&step->out.type), step->method->name,
+                                                     bytes, note });
     }
     if (code == PL_OK) pl_table_print(table);
     pl_table_destroy(table);
     return code;
 }
 
-static void print_totals(const arguments *a, const pl_plan *plan, const pl_model *model,
-                         const pl_sink *sink)
+static void print_coverage(const job *j)
 {
+    const pl_coverage *c = &j->coverage;
+    char lifted[32], columns[32];
+    if (!j->plan->stats) return;
+    pl_ui_print("stats:  %s knows %d of %d matrices", j->plan->stats->path, c->matrices - c->without, c->matrices);
+    if (c->unseen) pl_ui_print(", and no rows of %d of experts", c->unseen);
+    if (c->columns)
+        pl_ui_print("; %s of %s columns count more than they carried", pl_ui_count(c->lifted, lifted),
+                    pl_ui_count(c->columns, columns));
+    pl_ui_print("\n");
+}
+
+static void print_totals(const job *j)
+{
+    const pl_plan *plan = j->plan;
+    const pl_sink *sink = j->sink;
     double body, file;
     char bytes[24], count[32], peak[24], files[32] = "";
-    pl_plan_bpw(plan, model, &body, &file);
+    pl_plan_bpw(plan, j->source->model, &body, &file);
     if (sink->files > 1) snprintf(files, sizeof files, " in %d files", sink->files);
     pl_ui_print("size:   %s bytes (%s)%s, %.3f bits per weight in the blocks, %.3f over the whole %s\n",
                 pl_ui_count(plan->bytes, count), pl_ui_bytes(plan->bytes, bytes), files, body, file,
                 sink->files > 1 ? "output" : "file");
     pl_ui_print("memory: at most %s of its own, %d thread%s\n", pl_ui_bytes(plan->peak, peak),
                 plan->threads, plan->threads == 1 ? "" : "s");
+    print_coverage(j);
+    if (targeted(j->a)) pl_target_totals(&j->target);
     bool f16 = true;
     for (int i = 0; i < plan->steps; i++)
         f16 = f16 && (!plan->step[i].why || plan->step[i].out.type.element == &pl_dtypes[PL_F16]);
@@ -160,50 +246,64 @@ static void print_totals(const arguments *a, const pl_plan *plan, const pl_model
         pl_ui_print("note:   %d matri%s %s, as %s rows fill no whole blocks%s\n", plan->changed,
                     plan->changed == 1 ? "x is" : "ces are", f16 ? "f16" : "of another type",
                     plan->changed == 1 ? "its" : "their",
-                    a->dry_run ? "" : " (--dry-run shows which)");
+                    j->a->dry_run ? "" : " (--dry-run shows which)");
 }
 
-static pl_status print_done(const arguments *a, const pl_plan *plan, const pl_model *model,
-                            const pl_sink *sink, double seconds, const char *digest)
+static pl_status print_done(const job *j, double seconds, const char *digest)
 {
     char read[24], name[PATH_MAX], more[32] = "";
     int64_t input = 0;
     int tensors = 0;
-    for (int i = 0; i < plan->steps; i++) {
+    for (int i = 0; i < j->plan->steps; i++) {
+        const pl_step *step = &j->plan->step[i];
         int64_t bytes;
-        if (pl_tensor_bytes(&model->tensor[plan->step[i].tensor], &bytes) == PL_OK) input += bytes;
-        tensors += plan->step[i].id.expert <= 0;        /* those of all experts are one */
+        if (pl_tensor_bytes(&j->source->model->tensor[step->tensor], &bytes) == PL_OK) input += bytes;
+        tensors += step->id.expert <= 0;        /* those of all experts are one */
     }
-    PL_TRY(pl_sink_file_name(sink, a->out ? a->out : "", 0, name));
-    if (sink->files > 1) snprintf(more, sizeof more, " and %d more", sink->files - 1);
+    PL_TRY(pl_sink_file_name(j->sink, j->a->out ? j->a->out : "", 0, name));
+    if (j->sink->files > 1) snprintf(more, sizeof more, " and %d more", j->sink->files - 1);
     pl_ui_print("%s %s%s: %d tensors in %.2f s (%s/s of input)\n", digest ? "digest" : "wrote",
                 digest ? digest : name, more, tensors, seconds,
                 pl_ui_bytes((int64_t)((double)input / (seconds > 1e-9 ? seconds : 1e-9)), read));
-    print_totals(a, plan, model, sink);
+    print_totals(j);
+    return PL_OK;
+}
+
+/* NULL if memory is out. */
+static pl_status warn(job *j, const char *text)
+{
+    if (!text) return PL_E_MEMORY;
+    pl_log(PL_LOG_WARN, "%s", text);
+    j->warning[j->warnings++] = text;
     return PL_OK;
 }
 
 /* What the output will lack that its user may not expect. */
-static void warn(const pl_model *model)
+static pl_status warn_all(job *j)
 {
-    if (!model->vocab)
-        pl_log(PL_LOG_WARN, "the input has no vocabulary: no engine will read text with the output");
+    const pl_model *model = j->source->model;
+    if (!model->vocab) PL_TRY(warn(j, "the input has no vocabulary: no engine will read text with the output"));
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[i];
         if (!(t->flags & PL_TENSOR_MATRIX) || t->type.element->block == 1) continue;
-        pl_log(PL_LOG_WARN, "the input is quantized already (%s): what that lost stays lost",
-               pl_type_name(&t->type));
-        return;
+        PL_TRY(warn(j, pl_arena_format(j->arena, "the input is quantized already (%s): what that lost stays lost",
+                                       pl_type_name(&t->type))));
+        break;
     }
+    int blind = j->plan->blind;
+    if (!blind) return PL_OK;
+    return warn(j, pl_arena_format(j->arena, "%d matri%s a type that loses much unless statistics of activations "
+                                   "(--stats) guide it", blind, blind == 1 ? "x gets" : "ces get"));
 }
 
-static pl_status work(const arguments *a, pl_source *source, pl_sink *sink, const pl_plan *plan)
+static pl_status work(job *j)
 {
+    const arguments *a = j->a;
     pl_pool *pool = NULL;
     double *error = NULL;
-    pl_status code = pl_pool_create(plan->threads, &pool);
+    pl_status code = pl_pool_create(j->plan->threads, &pool);
     if (code == PL_OK && a->json) {
-        error = pl_alloc(plan->steps, sizeof *error);
+        error = pl_alloc(j->plan->steps, sizeof *error);
         if (!error) code = PL_E_MEMORY;
     }
     double began = pl_seconds();
@@ -211,21 +311,60 @@ static pl_status work(const arguments *a, pl_source *source, pl_sink *sink, cons
     pl_convert_options options = { .force = a->force, .measure = a->json,
                                    .nonfinite = a->allow_nonfinite ? &found : NULL };
     if (code == PL_OK)
-        code = pl_convert(plan, source, sink, a->out ? a->out : "", pool, &options, error);
+        code = pl_convert(j->plan, j->source, j->sink, a->out ? a->out : "", pool, &options, error);
     double seconds = pl_seconds() - began;
     if (code == PL_OK && found.count)
         pl_log(PL_LOG_WARN, "values that are not finite: %lld, the first in tensor '%s' row %lld column %lld",
                (long long)found.count, found.tensor, (long long)found.row, (long long)found.col);
     char text[40], *digest = NULL;
     if (code == PL_OK && !strcmp(a->to, "digest"))
-        digest = pl_digest_text(pl_wire_sink_digest(sink), text);
-    if (code == PL_OK && a->json)
-        code = print_json(a, plan, source->model, sink, error, seconds, digest, found.count);
-    else if (code == PL_OK)
-        code = print_done(a, plan, source->model, sink, seconds, digest);
+        digest = pl_digest_text(pl_wire_sink_digest(j->sink), text);
+    else if (code == PL_OK && targeted(a)) code = pl_target_verify(&j->target, j->sink, a->out);
+    if (code == PL_OK)
+        code = a->json ? print_json(j, error, seconds, digest, found.count) : print_done(j, seconds, digest);
     pl_free(error);
     pl_pool_destroy(pool);
     return code;
+}
+
+/* The wish, from the command line and the recipe's file. */
+static pl_status read_wish(const arguments *a, pl_recipe *recipe, pl_arena *arena)
+{
+    recipe->pure = a->pure;
+    recipe->encoder = encoder_methods[a->encoder];
+    if (a->type) PL_TRY(pl_recipe_wish(recipe, a->type));
+    if (a->recipe) PL_TRY(pl_recipe_load(a->recipe, recipe, arena));
+    return a->keep.count ? pl_recipe_keep(recipe, a->keep.text, a->keep.count, arena) : PL_OK;
+}
+
+static pl_status plan(job *j)
+{
+    const arguments *a = j->a;
+    const pl_source *source = j->source;
+    pl_stats *stats = NULL;
+    if (a->stats) PL_TRY(pl_wire_stats(a->stats, source->model, j->arena, &stats));
+    int64_t held = pl_arena_bytes(source->arena) + pl_arena_bytes(source->vocab_arena);
+    pl_plan_options options = { .threads = a->threads, .memory = a->memory, .stats = stats, .held = held };
+    if (targeted(a))
+        PL_TRY(pl_target_choose(&a->target, j->source, j->sink, &j->recipe, &options, j->arena, &j->target));
+    PL_TRY(pl_plan_create(source->model, &j->recipe, j->sink, &pl_wire_registries, &options, j->arena, &j->plan));
+    return stats ? pl_plan_coverage(j->plan, source->model, &j->coverage) : PL_OK;
+}
+
+static pl_status convert(job *j)
+{
+    const arguments *a = j->a;
+    PL_TRY(read_wish(a, &j->recipe, j->arena));
+    PL_TRY(pl_wire_sink(a->to, &j->sink));
+    PL_TRY(pl_wire_open(a->model, &(pl_open_options){ PL_OPEN_WINDOWS, a->pre }, &j->source));
+    j->sink->max_shard = a->max_shard;
+    PL_TRY(plan(j));
+    PL_TRY(warn_all(j));
+    if (!a->dry_run) return work(j);
+    if (a->json) return print_json(j, NULL, 0, NULL, 0);
+    PL_TRY(targeted(a) ? pl_target_table(&j->target) : print_parts(j->plan));
+    print_totals(j);
+    return PL_OK;
 }
 
 static pl_status run(int argc, const char **argv)
@@ -234,35 +373,13 @@ static pl_status run(int argc, const char **argv)
     bool help;
     PL_TRY(parse(argc, argv, &a, &help));
     if (help) return PL_OK;
-    pl_arena *arena = NULL;
-    pl_source *source = NULL;
-    pl_sink *sink = NULL;
-    pl_plan *plan;
-    pl_recipe recipe = { 0 };
-    pl_status code = pl_arena_create(&arena);
-    if (code == PL_OK && a.type) code = pl_type_parse(a.type, &recipe.type);
-    if (code == PL_OK && a.recipe) code = pl_recipe_load(a.recipe, &recipe, arena);
-    if (code == PL_OK) code = pl_wire_sink(a.to, &sink);
-    if (code == PL_OK) code = pl_wire_open(a.model, &(pl_open_options){ PL_OPEN_WINDOWS, a.pre }, &source);
-    if (code != PL_OK) goto out;
-    sink->max_shard = a.max_shard;
-    int64_t held = pl_arena_bytes(source->arena) + pl_arena_bytes(source->vocab_arena);
-    pl_plan_options options = { .threads = a.threads, .memory = a.memory, .held = held };
-    code = pl_plan_create(source->model, &recipe, sink, &pl_wire_registries, &options, arena, &plan);
-    if (code != PL_OK) goto out;
-    if (!a.dry_run) {
-        warn(source->model);
-        code = work(&a, source, sink, plan);
-    } else if (a.json) {
-        code = print_json(&a, plan, source->model, sink, NULL, 0, NULL, 0);
-    } else {
-        code = print_parts(plan);
-        print_totals(&a, plan, source->model, sink);
-    }
-out:
-    pl_sink_close(sink);
-    pl_source_close(source);
-    pl_arena_destroy(arena);
+    job j = { .a = &a };
+    pl_status code = pl_arena_create(&j.arena);
+    if (code == PL_OK) code = convert(&j);
+    pl_sink_close(j.sink);
+    pl_source_close(j.source);
+    pl_recipe_release(&j.recipe);
+    pl_arena_destroy(j.arena);
     return code;
 }
 

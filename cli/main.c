@@ -11,7 +11,7 @@
 #include "core/linalg.h"
 
 static const pl_command *const commands[] = {
-    &pl_cmd_inspect, &pl_cmd_convert, &pl_cmd_check, &pl_cmd_run, &pl_cmd_bench,
+    &pl_cmd_inspect, &pl_cmd_calibrate, &pl_cmd_convert, &pl_cmd_check, &pl_cmd_run, &pl_cmd_bench,
 };
 
 static void show_help(void)

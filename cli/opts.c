@@ -91,6 +91,12 @@ static pl_status parse_value(const pl_opt *opt, const char *text)
     switch (opt->kind) {
     case PL_OPT_FLAG: *(bool *)opt->value = true; return PL_OK;
     case PL_OPT_TEXT: return keep(strdup(text), (const char **)opt->value);
+    case PL_OPT_LIST: {
+        pl_opt_list *list = opt->value;
+        if (list->count == PL_COUNT(list->text))
+            return pl_fail(PL_E_WISH, "--%s is given more than %d times", opt->name, PL_COUNT(list->text));
+        return keep(strdup(text), &list->text[list->count++]);
+    }
     case PL_OPT_SIZE: return parse_size(opt, text);
     case PL_OPT_CHOICE: return parse_choice(opt, text);
     case PL_OPT_SEED: {

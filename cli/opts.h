@@ -11,8 +11,11 @@ typedef enum pl_opt_kind {
     PL_OPT_SEED,                /* uint64_t */
     PL_OPT_REAL,                /* double, low .. high */
     PL_OPT_SIZE,                /* int64_t bytes: "200M", "1.5GiB" */
-    PL_OPT_CHOICE               /* int32_t: index into `names`, separated by '|' */
+    PL_OPT_CHOICE,              /* int32_t: index into `names`, separated by '|' */
+    PL_OPT_LIST                 /* pl_opt_list: a text for each time it is given */
 } pl_opt_kind;
+
+typedef struct pl_opt_list { const char *text[64]; int count; } pl_opt_list;
 
 typedef struct pl_opt {
     const char *name;           /* without dashes */

@@ -1,5 +1,7 @@
 /* wire.c: the only file that names the leaves together. */
 #include "cli/cli.h"
+#include "core/log.h"
+#include "formats/imatrix.h"
 #include "formats/registry.h"
 #include "quantizers/registry.h"
 
@@ -19,3 +21,17 @@ pl_status pl_wire_sink(const char *name, pl_sink **out)
 }
 
 pl_digest pl_wire_sink_digest(const pl_sink *sink) { return pl_sink_digest_value(sink); }
+
+pl_status pl_wire_stats(const char *path, const pl_model *model, pl_arena *arena, pl_stats **out)
+{
+    PL_TRY(pl_imatrix_load(path, model, arena, out));
+    int all, missing = pl_imatrix_missing(*out, model, &all);
+    if (missing)
+        pl_log(PL_LOG_WARN, "%s: no statistics for %d of the %d matrices of the model's blocks", path, missing, all);
+    return PL_OK;
+}
+
+pl_status pl_wire_stats_save(const char *path, const pl_stats *stats, const pl_model *model, bool force)
+{
+    return pl_imatrix_save(path, stats, model, force);
+}

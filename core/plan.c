@@ -30,19 +30,31 @@ static pl_type fitting(const pl_dtype *wish, int64_t cols)
     return pl_type_plain(PL_F16);
 }
 
-/* The wish for one tensor: its rule's type, what was chosen for it, or the recipe's; another where rows do not divide
- * into blocks. */
-static pl_status wish_for(const pl_recipe *recipe, const pl_rule *rule, const pl_tensor *t, int tensor,
-                          pl_arena *arena, pl_type *wish, const char **why)
+/* What every step is made from. */
+typedef struct planner {
+    const pl_model *model;
+    pl_recipe *recipe;
+    pl_sink *sink;
+    const pl_registries *registries;
+    const pl_type *mixed;       /* [tensors] by the recipe's mix; NULL: none */
+    pl_arena *arena;
+    pl_plan *plan;
+} planner;
+
+/* The wish for one tensor: its rule's type, what was chosen for it, the mix's, or the recipe's; another where rows do
+ * not divide into blocks. */
+static pl_status wish_for(const planner *p, const pl_rule *rule, int tensor, pl_type *wish, const char **why)
 {
-    *wish = recipe->type;
-    if (recipe->choice && recipe->choice[tensor].scheme) *wish = recipe->choice[tensor];
+    const pl_tensor *t = &p->model->tensor[tensor];
+    const pl_type *choice = p->recipe->choice;
+    *wish = p->mixed ? p->mixed[tensor] : p->recipe->type;
+    if (choice && choice[tensor].scheme) *wish = choice[tensor];
     if (rule && rule->type.scheme) *wish = rule->type;
     *why = NULL;
     if (!(t->flags & PL_TENSOR_MATRIX) || !wish->element) return PL_OK;
     int block = wish->element->block;
     if (t->cols % block == 0) return PL_OK;
-    *why = pl_arena_format(arena, "rows of %lld are no multiple of %s's %d", (long long)t->cols,
+    *why = pl_arena_format(p->arena, "rows of %lld are no multiple of %s's %d", (long long)t->cols,
                            wish->element->name, block);
     *wish = fitting(wish->element, t->cols);
     return *why ? PL_OK : PL_E_MEMORY;
@@ -74,27 +86,39 @@ static pl_status choose_method(pl_step *step, const pl_recipe *recipe, const pl_
     return PL_OK;
 }
 
-static pl_status plan_step(const pl_model *model, int tensor, pl_recipe *recipe, pl_sink *sink,
-                           const pl_registries *registries, const pl_stats *stats, pl_arena *arena, pl_plan *plan,
-                           pl_step *step)
+/* The rule for a tensor. Some rules look at the name that the sink has for it, whatever its type. */
+static pl_status rule_for(const planner *p, const pl_tensor *t, pl_rule **rule)
 {
-    const pl_tensor *t = &model->tensor[tensor];
-    pl_rule *rule = pl_recipe_match(recipe, t);
-    if (rule && (t->flags & PL_TENSOR_MATRIX)) rule->used++;    /* vectors stay as they are */
+    pl_packed as_floats = { .rows = t->rows, .cols = t->cols };
+    const char *name = NULL;
+    if (p->recipe->kept)
+        PL_TRY(p->sink->ops->resolve(p->sink, p->model, t, pl_type_plain(PL_F32), &as_floats, &name, p->arena));
+    PL_TRY(pl_recipe_match(p->recipe, t, name, rule));
+    if (*rule && (t->flags & PL_TENSOR_MATRIX)) (*rule)->used++;    /* vectors stay as they are */
+    return PL_OK;
+}
+
+static pl_status plan_step(const planner *p, int tensor, pl_step *step)
+{
+    const pl_tensor *t = &p->model->tensor[tensor];
+    pl_plan *plan = p->plan;
+    pl_rule *rule;
     pl_type wish;
     const char *why;
-    PL_TRY(wish_for(recipe, rule, t, tensor, arena, &wish, &why));
+    PL_TRY(rule_for(p, t, &rule));
+    PL_TRY(wish_for(p, rule, tensor, &wish, &why));
     *step = (pl_step){ .id = t->id, .tensor = tensor, .why = why };
-    if (t->flags & PL_TENSOR_MATRIX) step->stat = pl_stats_find(stats, t->id);
+    if (t->flags & PL_TENSOR_MATRIX) step->stat = pl_stats_find(plan->stats, t->id);
     if (step->stat && step->stat->cols != t->cols)
-        return pl_fail(PL_E_INPUT, "%s: statistics of %lld columns for '%s', which has %lld", stats->path,
+        return pl_fail(PL_E_INPUT, "%s: statistics of %lld columns for '%s', which has %lld", plan->stats->path,
                        (long long)step->stat->cols, t->name, (long long)t->cols);
     pl_packed resolved = { .rows = t->rows, .cols = t->cols };
-    PL_TRY(sink->ops->resolve(sink, model, t, wish, &resolved, &step->name, arena));
+    PL_TRY(p->sink->ops->resolve(p->sink, p->model, t, wish, &resolved, &step->name, p->arena));
     PL_TRY(pl_packed_init(&step->out, resolved.type, resolved.rows, resolved.cols));
     step->out.order = resolved.order;
-    PL_TRY(choose_method(step, recipe, rule, t, registries));
+    PL_TRY(choose_method(step, p->recipe, rule, t, p->registries));
     if (why) plan->changed++;
+    if (pl_plan_blind(plan, step)) plan->blind++;
     for (int i = 0; i < step->out.nparts; i++) step->out.part[i].id = plan->parts++;
     plan->data_bytes += pl_packed_bytes(&step->out);
     return PL_OK;
@@ -179,25 +203,63 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink
 {
     *out = NULL;
     if (!recipe->type.scheme)
-        return pl_fail(PL_E_WISH, "no storage type given: --type takes one of %s", pl_type_list());
+        return pl_fail(PL_E_WISH, "no type given: --type takes one of %s, mxfp4, nvfp4", pl_mix_list());
     pl_plan *plan = PL_ZNEW(arena, pl_plan, 1);
     if (!plan) return PL_E_MEMORY;
     plan->step = PL_ZNEW(arena, pl_step, model->tensors);
     if (!plan->step) return PL_E_MEMORY;
     plan->type = recipe->type;
+    plan->mix = recipe->mix;
     plan->stats = options->stats;
+    pl_type *mixed = NULL;
+    if (recipe->mix && !recipe->pure) PL_TRY(pl_mix_types(recipe->mix, model, options->stats != NULL, arena, &mixed));
+    planner p = { model, recipe, sink, registries, mixed, arena, plan };
     for (int i = 0; i < recipe->rules; i++) recipe->rule[i].used = 0;
     /* In the order of identities: the output does not depend on how the input was sharded. */
     for (int i = 0; i < model->tensors; i++)
-        PL_TRY(plan_step(model, model->entry[i].tensor, recipe, sink, registries, options->stats, arena,
-                         plan, &plan->step[plan->steps++]));
-    for (int i = 0; i < recipe->rules; i++)
-        if (!recipe->rule[i].used)
-            return pl_fail(PL_E_WISH, "rule %d of the recipe matches no matrix", i + 1);
+        PL_TRY(plan_step(&p, model->entry[i].tensor, &plan->step[plan->steps++]));
+    for (int i = 0; i < recipe->rules; i++) {
+        if (recipe->rule[i].used) continue;
+        if (i < recipe->kept) return pl_fail(PL_E_WISH, "--keep '%s' matches no matrix", recipe->rule[i].expression);
+        return pl_fail(PL_E_WISH, "rule %d of the recipe matches no matrix", i - recipe->kept + 1);
+    }
     PL_TRY(sink->ops->size(sink, plan, model, &plan->bytes));
     PL_TRY(fit_memory(plan, model, options, pl_arena_bytes(arena) + options->held));
     PL_TRY(digest(plan));
     *out = plan;
+    return PL_OK;
+}
+
+/* Does the method find new bytes for this step's matrix, in blocks? */
+static bool searched(const pl_step *step)
+{
+    const pl_type *type = &step->out.type;
+    return type->element && type->element->block > 1 && strcmp(step->method->name, "copy");
+}
+
+bool pl_plan_blind(const pl_plan *plan, const pl_step *step)
+{
+    return searched(step) && !step->stat && pl_mix_wants_stats(plan->mix, &step->out.type, step->id);
+}
+
+pl_status pl_plan_coverage(const pl_plan *plan, const pl_model *model, pl_coverage *out)
+{
+    *out = (pl_coverage){ 0 };
+    int64_t most = 0;
+    for (int i = 0; i < model->tensors; i++) most = pl_max64(most, model->tensor[i].cols);
+    float *weights = pl_alloc(most, sizeof *weights);
+    if (!weights) return PL_E_MEMORY;
+    for (int i = 0; i < plan->steps; i++) {
+        const pl_step *step = &plan->step[i];
+        if (!searched(step)) continue;
+        out->matrices++;
+        if (!step->stat) out->without++;
+        else if (!(step->stat->count > 0)) out->unseen += step->id.expert >= 0;
+        if (!step->stat || strcmp(step->method->name, "best")) continue;
+        out->columns += step->stat->cols;
+        out->lifted += pl_stat_weights(step->stat, weights);
+    }
+    pl_free(weights);
     return PL_OK;
 }
 

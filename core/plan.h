@@ -16,7 +16,9 @@ typedef struct pl_plan {
     int64_t range_elements;     /* weights per work item */
     int threads;
     int changed;                /* steps whose type is not the one wished for */
+    int blind;                  /* steps of a type that wants statistics, and has none */
     pl_type type;               /* the recipe's wish for matrices */
+    const pl_mix *mix;          /* and its mix; NULL: none */
     const pl_stats *stats;      /* what the steps' stat are from; NULL: none */
     pl_digest digest;           /* of types, shapes, methods and order */
 } pl_plan;
@@ -36,16 +38,28 @@ typedef struct pl_plan_options {
     int64_t held;               /* bytes that the source holds already */
 } pl_plan_options;
 
-/* One step per tensor. Matrices get the recipe's type by its encoder, or `copy` when the source has it
- * already; a row length that is no multiple of the type's block falls back to F16 (as llama-quantize
- * does for 32-value blocks) and the step says why. Vectors become F32. PL_E_WISH if the sink or a
- * rule cannot be met. Memory from arena. */
+/* One step per tensor. Matrices get the type of their rule, else of the recipe's choice, else of its mix (or its one
+ * type), by the recipe's encoder, or `copy` when the source has it already. A row length that is no multiple of the
+ * type's block falls back to a type of shorter blocks, else to F16, as in llama-quantize, and the step says why.
+ * Vectors become F32. PL_E_WISH if the sink or a rule cannot be met. Memory from arena. */
 pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, struct pl_sink *sink,
                          const pl_registries *registries, const pl_plan_options *options,
                          pl_arena *arena, pl_plan **out);
 
 /* Rows of one work item of this step: whole granules, at least one. */
 int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step);
+
+/* Is this step one of plan->blind? */
+bool pl_plan_blind(const pl_plan *plan, const pl_step *step);
+
+/* What statistics say of the matrices that get new bytes in blocks. */
+typedef struct pl_coverage {
+    int matrices, without;      /* experts counted one by one; matrices of which nothing is known */
+    int unseen;                 /* matrices of experts that no row was routed to */
+    int64_t columns, lifted;    /* of the matrices that `best` encodes: all, and those it counts for more than they
+                                 * carried, see pl_stat_weights */
+} pl_coverage;
+pl_status pl_plan_coverage(const pl_plan *plan, const pl_model *model, pl_coverage *out);
 
 /* Bits per weight: of all matrices inside decoder blocks, and of the whole output over all
  * parameters of the model. */

@@ -73,6 +73,18 @@ static pl_status parse_rule(const pl_json *object, const char *origin, pl_arena 
     return PL_OK;
 }
 
+pl_status pl_recipe_wish(pl_recipe *recipe, const char *name)
+{
+    const pl_mix *mix = pl_mix_find(name);
+    pl_type type;
+    if (mix) type = pl_mix_base(mix);
+    else if (pl_type_parse(name, &type) != PL_OK)
+        return pl_fail(PL_E_WISH, "unknown type '%s'; known are %s, mxfp4, nvfp4", name, pl_mix_list());
+    recipe->type = type;
+    recipe->mix = mix;
+    return PL_OK;
+}
+
 static pl_status parse_recipe(const pl_json *json, const char *path, pl_recipe *recipe,
                               pl_arena *arena)
 {
@@ -85,10 +97,13 @@ static pl_status parse_recipe(const pl_json *json, const char *path, pl_recipe *
                 return pl_fail(PL_E_WISH, "%s: schema is '%s', expected 'planish.recipe/1'", path, text);
         } else if (!strcmp(key, "type")) {
             PL_TRY(wish_string(m, path, &text));
-            pl_type type;
-            pl_status code = pl_type_parse(text, &type);
+            pl_recipe named = { 0 };
+            pl_status code = pl_recipe_wish(&named, text);
             if (code != PL_OK) return pl_fail_prefix(code, "%s: ", path);
-            if (!recipe->type.scheme) recipe->type = type;
+            if (!recipe->type.scheme) {
+                recipe->type = named.type;
+                recipe->mix = named.mix;
+            }
         } else if (!strcmp(key, "method")) {
             PL_TRY(wish_string(m, path, &text));
             const char *method = pl_arena_text(arena, text, strlen(text));
@@ -121,14 +136,61 @@ pl_status pl_recipe_load(const char *path, pl_recipe *recipe, pl_arena *arena)
     return code;
 }
 
-pl_rule *pl_recipe_match(pl_recipe *recipe, const pl_tensor *t)
+static pl_status parse_keep(const char *wish, pl_arena *arena, pl_rule *rule)
 {
-    for (int i = 0; i < recipe->rules; i++) {
+    const char *equals = strrchr(wish, '=');
+    if (!equals || equals == wish)
+        return pl_fail(PL_E_WISH, "--keep takes REGEX=TYPE, not '%s'", wish);
+    *rule = (pl_rule){ .role = -1, .first_layer = -1, .last_layer = INT_MAX };
+    pl_status code = pl_type_parse(equals + 1, &rule->type);
+    if (code != PL_OK) return pl_fail_prefix(code, "--keep: ");
+    rule->expression = pl_arena_text(arena, wish, (size_t)(equals - wish));
+    if (!rule->expression) return PL_E_MEMORY;
+    code = pl_utf8_check(wish, strlen(wish)) < 0 ? pl_regex_create(rule->expression, &rule->regex)
+                                                 : pl_fail(PL_E_INPUT, "the expression is not UTF-8");
+    return code == PL_E_INPUT ? pl_fail_prefix(PL_E_WISH, "--keep: ") : code;
+}
+
+pl_status pl_recipe_keep(pl_recipe *recipe, const char *const *wishes, int count, pl_arena *arena)
+{
+    pl_rule *rule = PL_ZNEW(arena, pl_rule, count + recipe->rules);
+    if (!rule) return PL_E_MEMORY;
+    if (recipe->rules) memcpy(rule + count, recipe->rule, (size_t)recipe->rules * sizeof *rule);
+    recipe->rule = rule;
+    recipe->rules += count;
+    recipe->kept = count;
+    for (int i = 0; i < count; i++) PL_TRY(parse_keep(wishes[i], arena, &rule[i]));
+    return PL_OK;
+}
+
+void pl_recipe_release(pl_recipe *recipe)
+{
+    for (int i = 0; i < recipe->kept; i++) pl_regex_destroy(recipe->rule[i].regex);
+    recipe->kept = 0;
+}
+
+static pl_status matches(const pl_regex *regex, const char *text, bool *found)
+{
+    size_t start, end, len = strlen(text);
+    if (*found || pl_utf8_check(text, len) >= 0) return PL_OK;
+    pl_status code = pl_regex_find(regex, text, len, 0, found, &start, &end);
+    return code == PL_E_INPUT ? pl_fail_prefix(PL_E_WISH, "--keep: ") : code;
+}
+
+pl_status pl_recipe_match(pl_recipe *recipe, const pl_tensor *t, const char *name, pl_rule **out)
+{
+    *out = NULL;
+    for (int i = 0; i < recipe->rules && !*out; i++) {
         pl_rule *rule = &recipe->rule[i];
+        bool found = !rule->regex;
         if (rule->role >= 0 && rule->role != t->id.role) continue;
         if (t->id.layer < rule->first_layer || t->id.layer > rule->last_layer) continue;
         if (rule->name && fnmatch(rule->name, t->name, 0) != 0) continue;
-        return rule;
+        if (rule->regex) {
+            PL_TRY(matches(rule->regex, t->name, &found));
+            PL_TRY(matches(rule->regex, name, &found));
+        }
+        if (found) *out = rule;
     }
-    return NULL;
+    return PL_OK;
 }

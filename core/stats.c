@@ -24,14 +24,17 @@ int64_t pl_stat_weights(const pl_stat *stat, float *out)
 {
     double sum = 0;
     for (int64_t c = 0; c < stat->cols; c++) sum += stat->sum2[c];
-    /* each column against the mean of all: the number of rows only weighs the prior */
-    double mean = sum / (double)stat->cols, rows = stat->count, total = rows + PL_STAT_PRIOR;
+    double mean = sum / (double)stat->cols, rows = stat->count, total = rows + PL_STAT_PRIOR, all = 0;
     bool known = rows > 0 && mean > 0 && isfinite(mean);
     int64_t lifted = 0;
     for (int64_t c = 0; c < stat->cols; c++) {
         double weight = known ? (rows * (stat->sum2[c] / mean) + PL_STAT_PRIOR) / total : 1;
         if (weight < 0.01) lifted++;
-        out[c] = (float)(weight < 0.01 ? 0.01 : weight);
+        weight = weight < 0.01 ? 0.01 : weight;
+        out[c] = (float)sqrt(weight * sqrt(weight));
+        all += out[c];
     }
+    float scale = (float)((double)stat->cols / all);
+    for (int64_t c = 0; c < stat->cols; c++) out[c] *= scale;
     return lifted;
 }

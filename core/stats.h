@@ -28,10 +28,10 @@ const pl_stat *pl_stats_find(const pl_stats *stats, pl_id id);
 /* Importance of the columns as llama.cpp takes it: sum2 / count, all 1 if no row was seen. out [cols]. */
 void pl_stat_importance(const pl_stat *stat, float *out);
 
-/* The same made safe for a search. Few rows say little: with n rows seen the mean square of a column counts n,
- * the mean of all columns counts PL_STAT_PRIOR. Then no column counts less than a hundredth of the mean. out [cols]
- * is positive with mean 1, all 1 if no row was seen or all were zeros. Returns how many columns were lifted to that
- * hundredth. */
+/* The same made safe and tempered for a search; docs/methods/best.md has why. Few rows say little: with n rows seen the
+ * mean square of a column counts n, the mean of all columns counts PL_STAT_PRIOR. No column counts less than a
+ * hundredth of the mean. Of that the power 3/4. out [cols] is positive with mean 1, all 1 if no row was seen or all
+ * were zeros. Returns how many columns were lifted to that hundredth. */
 enum { PL_STAT_PRIOR = 16 };
 int64_t pl_stat_weights(const pl_stat *stat, float *out);
 

@@ -27,21 +27,27 @@ static void put_zeros(pl_emitter *e, int64_t count)
 
 /* ---- keys ---- */
 
-/* general.file_type of a plain type: the number of llama.cpp's "mostly this type". */
-static int file_type(const pl_type *type)
+/* A text cut to 127 bytes, behind a whole character. */
+static void emit_key_short(pl_emitter *e, const char *key, const char *text)
 {
-    static const struct { int dtype, number; } known[] = {
-        { PL_F32, 0 },  { PL_F16, 1 },  { PL_Q4_0, 2 }, { PL_Q4_1, 3 },
-        { PL_Q8_0, 7 }, { PL_Q5_0, 8 }, { PL_Q5_1, 9 }, { PL_BF16, 32 },
-        /* of the K mixes the _S one, or the only one, is nearest to one type everywhere; 38 is MXFP4 for experts */
-        { PL_Q2_K, 21 }, { PL_Q3_K, 11 }, { PL_Q4_K, 14 }, { PL_Q5_K, 16 }, { PL_Q6_K, 18 },
-        { PL_IQ4_NL, 25 }, { PL_IQ4_XS, 30 },
-        { PL_TQ1_0, 36 }, { PL_TQ2_0, 37 }, { PL_MXFP4, 38 }, { PL_NVFP4, 39 }, { PL_Q1_0, 40 }, { PL_Q2_0, 41 },
-    };
-    for (int i = 0; i < PL_COUNT(known); i++)
-        if (type->scheme == &pl_scheme_plain && type->element == &pl_dtypes[known[i].dtype])
-            return known[i].number;
-    return PL_GGUF_FTYPE_OTHER;
+    size_t len = strlen(text);
+    if (len > 127) {
+        len = 127;
+        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80) len--;
+    }
+    pl_emit_key(e, key, PL_META_STRING);
+    pl_emit_text(e, text, len);
+}
+
+/* Which statistics guided the encoder, told as llama-quantize does: of several texts the first, and of texts no more
+ * than its fields hold. */
+static void emit_stats(pl_emitter *e, const pl_stats *stats)
+{
+    if (!stats) return;
+    emit_key_short(e, PL_GGUF_KEY_IMATRIX_FILE, stats->path);
+    if (stats->datasets > 0) emit_key_short(e, PL_GGUF_KEY_IMATRIX_DATASET, stats->dataset[0]);
+    pl_emit_key_u32(e, PL_GGUF_KEY_IMATRIX_ENTRIES, stats->entries);
+    if (stats->chunks > 0) pl_emit_key_u32(e, PL_GGUF_KEY_IMATRIX_CHUNKS, stats->chunks);
 }
 
 static void emit_general(pl_emitter *e, const pl_gguf_layout *l)
@@ -49,8 +55,10 @@ static void emit_general(pl_emitter *e, const pl_gguf_layout *l)
     pl_emit_key_text(e, PL_GGUF_KEY_ARCH, l->model->arch);
     pl_emit_key_text(e, PL_GGUF_KEY_TYPE, "model");
     pl_emit_key_text(e, PL_GGUF_KEY_NAME, l->model->name);
-    pl_emit_key_u32(e, PL_GGUF_KEY_FTYPE, file_type(&l->plan->type));
+    int file_type = pl_mix_file_type(l->plan->mix, &l->plan->type);
+    pl_emit_key_u32(e, PL_GGUF_KEY_FTYPE, file_type < 0 ? PL_GGUF_FTYPE_OTHER : file_type);
     pl_emit_key_u32(e, PL_GGUF_KEY_QUANT, PL_GGUF_QUANT_VERSION);
+    emit_stats(e, l->plan->stats);
 }
 
 /* The architecture's keys. pl_emit_key keeps pointers, so their names lie in the arena. */

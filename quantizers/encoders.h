@@ -65,6 +65,10 @@ void pl_row_encoders_iq1_avx512(pl_row_encoders *list);
 void pl_row_encoders_best_blocks(pl_row_encoders *list);        /* parts of the searches */
 void pl_row_encoders_best_blocks_avx2(pl_row_encoders *list);
 void pl_row_encoders_best_blocks_avx512(pl_row_encoders *list);
+/* ggml's rule for iq3_s, but sub-blocks of zeros keep their place */
+void pl_row_encoders_best_iq3(pl_row_encoders *list);
+void pl_row_encoders_best_iq3_avx2(pl_row_encoders *list);
+void pl_row_encoders_best_iq3_avx512(pl_row_encoders *list);
 void pl_row_encoders_best_k(pl_row_encoders *list);
 void pl_row_encoders_best_k_avx2(pl_row_encoders *list);
 void pl_row_encoders_best_k_avx512(pl_row_encoders *list);

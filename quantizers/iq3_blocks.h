@@ -226,15 +226,18 @@ PL_INLINE void iq3_put_xxs(const iq3_batch *b, const pl_iq_near *near, int s, ui
 }
 
 /* Sub-blocks of zeros have their place in `qh` and `scales`, but ggml leaves them out of `qs` and `signs`, where
- * those behind them move up: such a block reads as something else than was meant. These are its bytes. */
-PL_INLINE void iq3_put_s(const iq3_batch *b, const pl_iq_near *near, int s, uint8_t *out)
+ * those behind them move up (`packed`): such a block reads as something else than was meant. */
+PL_INLINE void iq3_put(const iq3_batch *b, const pl_iq_near *near, int s, bool packed, uint8_t *out)
 {
     uint8_t scales[IQ3_SUBS];
     bool zeros;
     pl_block_iq3_s block = { .d = pl_f32_to_f16(iq3_scales(b, s, scales, &zeros) * 1.033f) };
     for (int k = 0, at = 0; k < IQ3_SUBS; k++) {
         block.scales[k / 2] |= (uint8_t)(scales[k] << k % 2 * 4);
-        if (b->alive[s + k] == 0.0f) continue;
+        if (b->alive[s + k] == 0.0f) {
+            at += !packed;
+            continue;
+        }
         for (int g = 0; g < IQ3_GROUPS; g++) {
             unsigned code = iq3_code(b, near, s + k, g);
             block.qs[8 * at + g] = (uint8_t)code;
@@ -244,6 +247,16 @@ PL_INLINE void iq3_put_s(const iq3_batch *b, const pl_iq_near *near, int s, uint
         at++;
     }
     memcpy(out, &block, sizeof block);
+}
+
+PL_INLINE void iq3_put_s(const iq3_batch *b, const pl_iq_near *near, int s, uint8_t *out)
+{
+    iq3_put(b, near, s, true, out);
+}
+
+PL_INLINE void iq3_put_s_in_place(const iq3_batch *b, const pl_iq_near *near, int s, uint8_t *out)
+{
+    iq3_put(b, near, s, false, out);
 }
 
 PL_INLINE void iq3_encode(const float *w, const float *h, int64_t rows, int64_t cols, const iq3_rule rule,
@@ -265,10 +278,11 @@ PL_INLINE void iq3_encode(const float *w, const float *h, int64_t rows, int64_t 
 }
 
 /* A definition of the encoder of iq3_ ## kind. */
-#define IQ3_ENCODER(prefix, kind)                                                                               \
-    prefix##iq3_##kind(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                \
+#define IQ3_ENCODER(prefix, kind) IQ3_ENCODER_BY(prefix, kind, kind)
+#define IQ3_ENCODER_BY(prefix, kind, way)                                                                       \
+    prefix##iq3_##way(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                \
     {                                                                                                           \
-        iq3_encode(w, h, rows, cols, iq3_rule_##kind, sizeof(pl_block_iq3_##kind), iq3_put_##kind, out);        \
+        iq3_encode(w, h, rows, cols, iq3_rule_##kind, sizeof(pl_block_iq3_##kind), iq3_put_##way, out);         \
     }
 
 #endif

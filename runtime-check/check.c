@@ -19,48 +19,8 @@ enum {
 
 /* ---- the text ---- */
 
-typedef struct text {
-    int32_t *ids;
-    int64_t count;
-    int32_t bos;                /* -1: not in use */
-} text;
-
-static pl_status find_bos(const pl_source *s, pl_bos wish, int32_t *bos)
-{
-    const pl_vocab *v = s->model->vocab;
-    if (!v) return pl_fail(PL_E_INPUT, "%s: there is no vocabulary to read the text with", s->path);
-    *bos = v->bos;
-    if (wish == PL_BOS_ALWAYS && v->bos < 0) {
-        return pl_fail(PL_E_WISH, "%s: the vocabulary has no BOS token to begin with", s->path);
-    }
-    if (wish == PL_BOS_NEVER || (wish == PL_BOS_AUTO && !v->add_bos)) *bos = -1;
-    return PL_OK;
-}
-
-static pl_status encode(const pl_source *s, const pl_check_options *o, const char *data, size_t len,
-                        text *out)
-{
-    pl_tokenizer *t = NULL;
-    bool lcpp = o->protocol == PL_PROTOCOL_LCPP;
-    PL_TRY(find_bos(s, o->bos, &out->bos));
-    if (lcpp && s->model->vocab->add_eos) {
-        return pl_fail(PL_E_INPUT, "%s: its tokenizer ends texts with EOS, for which the protocol "
-                       "'lcpp' is not defined", s->path);
-    }
-    PL_TRY(pl_tokenizer_create(s->model->vocab, &t));
-    pl_status status = pl_tokenizer_encode(t, data, len, false,
-                                           lcpp && out->bos >= 0 ? PL_BOS_ALWAYS : PL_BOS_NEVER,
-                                           &out->ids, &out->count);
-    pl_tokenizer_destroy(t);
-    for (int64_t i = 0; status == PL_OK && i < out->count; i++) {
-        if (out->ids[i] >= 0 && out->ids[i] < s->model->hp.vocab) continue;
-        status = pl_fail(PL_E_INPUT, "%s: the text has token %d, the model's table %d", s->path,
-                         (int)out->ids[i], (int)s->model->hp.vocab);
-    }
-    return status;
-}
-
-static pl_status compare(const pl_source *a, const text *x, const pl_source *b, const text *y)
+static pl_status compare(const pl_source *a, const pl_window_text *x, const pl_source *b,
+                         const pl_window_text *y)
 {
     int64_t i = 0, both = pl_min64(x->count, y->count);
     if (a->model->hp.vocab != b->model->hp.vocab) {
@@ -83,14 +43,14 @@ static pl_status compare(const pl_source *a, const text *x, const pl_source *b, 
 
 /* Ids of the text, the same for both models. */
 static pl_status read_text(const pl_source *model, const pl_source *against,
-                           const pl_check_options *o, text *out)
+                           const pl_check_options *o, pl_window_text *out)
 {
     char *data = NULL;
     size_t len = 0;
-    text other = { NULL, 0, -1 };
+    pl_window_text other = { NULL, 0, -1 };
     PL_TRY(pl_file_load(o->text, PL_MAX_TEXT_BYTES, &data, &len));
-    pl_status status = encode(model, o, data, len, out);
-    if (status == PL_OK && against) status = encode(against, o, data, len, &other);
+    pl_status status = pl_windows_encode(model, o->protocol, o->bos, data, len, out);
+    if (status == PL_OK && against) status = pl_windows_encode(against, o->protocol, o->bos, data, len, &other);
     if (status == PL_OK && against) status = compare(model, out, against, &other);
     pl_free(other.ids);
     pl_free(data);
@@ -103,7 +63,7 @@ typedef struct run {
     pl_source *model, *against;
     pl_pool *pool;
     pl_windows windows;
-    text text;
+    pl_window_text text;
     pl_graph *graph, *base;     /* base NULL: perplexity alone */
     pl_metrics *metrics;
     int32_t *tokens;            /* [ctx] of the window at hand */
@@ -237,6 +197,12 @@ static pl_status run_all(run *r, const pl_check_options *o, pl_check_result *out
         PL_TRY(run_window(r, i));
         pl_progress("check", NULL, "windows", i + 1, r->windows.count);
     }
+    if (r->base) {
+        out->kld_windows = pl_alloc(r->windows.count, sizeof *out->kld_windows);
+        if (!out->kld_windows) return PL_E_MEMORY;
+        for (int32_t i = 0; i < r->windows.count; i++)
+            out->kld_windows[i] = pl_metrics_kld(r->metrics, (int64_t)i * r->windows.scored, r->windows.scored);
+    }
     out->kld_floor = NAN;
     if (r->base) PL_TRY(measure_floor(r, &out->kld_floor));
     PL_TRY(measure_decode(r, &out->tg_tps));
@@ -297,8 +263,7 @@ static pl_status measure_size(const pl_source *model, const pl_source *against, 
     return PL_OK;
 }
 
-/* Digest of a model's only file, or of the digests of its files in turn. */
-static pl_status digest_model(const pl_source *s, char *out)
+pl_status pl_check_digest(const pl_source *s, char out[40])
 {
     pl_hash *all = NULL;
     pl_digest digest = { { 0 } };
@@ -317,8 +282,8 @@ static pl_status digest_model(const pl_source *s, char *out)
 static pl_status digest_all(const pl_source *model, const pl_source *against, pl_check_result *out)
 {
     pl_digest text_digest;
-    PL_TRY(digest_model(model, out->digest_model));
-    if (against) PL_TRY(digest_model(against, out->digest_against));
+    PL_TRY(pl_check_digest(model, out->digest_model));
+    if (against) PL_TRY(pl_check_digest(against, out->digest_against));
     PL_TRY(pl_hash_file(out->options.text, &text_digest));
     pl_digest_text(text_digest, out->digest_text);
     return PL_OK;
@@ -372,6 +337,12 @@ static pl_status check_thresholds(const pl_source *model, const pl_source *again
     return PL_OK;
 }
 
+void pl_check_release(pl_check_result *result)
+{
+    pl_free(result->kld_windows);
+    result->kld_windows = NULL;
+}
+
 pl_status pl_check_run(pl_source *model, pl_source *against, const pl_check_options *options,
                        pl_pool *pool, pl_check_result *out)
 {
@@ -388,7 +359,10 @@ pl_status pl_check_run(pl_source *model, pl_source *against, const pl_check_opti
     pl_status status = encoder ? pl_embed_compare(model, against, options, pool, out)
                                : predict(model, against, options, pool, out);
     if (status == PL_OK) status = digest_all(model, against, out);
-    if (status != PL_OK) return status;
+    if (status != PL_OK) {
+        pl_check_release(out);
+        return status;
+    }
     judge(out);
     out->seconds = pl_seconds() - begin;
     return PL_OK;

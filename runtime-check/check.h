@@ -35,6 +35,7 @@ typedef struct pl_check_result {
     double bpw_body, bpw_file;
     double ppl, ppl_err, ppl_base, ppl_ratio;
     double kld_mean, kld_err, kld_median, kld_p99, kld_p999, kld_max, kld_floor;
+    double *kld_windows;                /* [chunks] mean KLD of each; NULL unless predictions were compared */
     double top1, rms_dp;                /* percent */
     /* encoders only: cosines of embeddings of both models (mean, lowest hundredth, lowest), 1 - cosine of
      * the original with itself, RMS change of the similarities between passages */
@@ -51,9 +52,13 @@ typedef struct pl_check_result {
 } pl_check_result;
 
 /* Runs `model` in options->mode and `against` (the original; may be NULL) in exact mode. Returns
- * PL_OK also if thresholds are missed: see passed and missed. Both sources open with PL_OPEN_MAP. */
+ * PL_OK also if thresholds are missed: see passed and missed; pl_check_release frees the result then. Both sources
+ * open with PL_OPEN_MAP. */
 pl_status pl_check_run(pl_source *model, pl_source *against, const pl_check_options *options,
                        pl_pool *pool, pl_check_result *out);
+void pl_check_release(pl_check_result *result);
+/* Digest of a model's only file, or of the digests of its files in turn, as text. */
+pl_status pl_check_digest(const pl_source *s, char out[40]);
 /* Texts in JSON, freed with pl_free. The report as docs/report.md describes it ("planish.report/1"). */
 pl_status pl_check_json(const pl_check_result *result, char **text);
 

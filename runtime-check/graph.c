@@ -41,6 +41,8 @@ void pl_graph_destroy(pl_graph *g)
     pl_free(g);
 }
 
+void pl_graph_observe(pl_graph *g, const pl_observer *observer) { g->observer = observer; }
+
 void pl_graph_clear(pl_graph *g) { g->seen = 0; }
 
 int64_t pl_graph_bytes_per_token(const pl_graph *g) { return g->bytes_per_token; }

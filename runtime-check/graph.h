@@ -18,6 +18,14 @@ typedef struct pl_graph pl_graph;
 pl_status pl_graph_create(pl_source *source, pl_pool *pool, pl_mode mode, int32_t ctx,
                           pl_graph **out);
 void pl_graph_destroy(pl_graph *g);
+/* Sees the rows that matrices are about to be multiplied by: x [n][cols]. Of matrices with the same input one is
+ * named: Q, of a feed-forward up, else itself (with an expert: the rows routed to it). A failure ends the forward. */
+typedef struct pl_observer {
+    pl_status (*see)(void *ctx, pl_id id, const float *x, int64_t n, int64_t cols);
+    void *ctx;
+} pl_observer;
+/* Of all matrices in the layers, from now on; NULL: nobody. `observer` must outlive its use. */
+void pl_graph_observe(pl_graph *g, const pl_observer *observer);
 /* Forgets the sequence. */
 void pl_graph_clear(pl_graph *g);
 /* Runs n tokens behind those already seen. hidden [n][hidden_size] after the last norm, valid until

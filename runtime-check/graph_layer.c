@@ -121,6 +121,7 @@ pl_status pl_graph_attend(pl_graph *g, int layer, const float *x, int64_t n)
     int64_t cache = hp->encoder ? 0 : (int64_t)layer * g->ctx * g->kv_dim;
     float *keys = g->key + cache, *values = g->value + cache;
     float *new_keys = keys + g->seen * g->kv_dim, *new_values = values + g->seen * g->kv_dim;
+    PL_TRY(pl_graph_show(g, pl_id_make(PL_ATTN_Q, layer, -1), x, n, hp->hidden));
     const pl_product qkv[] = { { &l->q, x, g->q8, n, g->q, g->q_dim },
                                { &l->k, x, g->q8, n, new_keys, g->kv_dim },
                                { &l->v, x, g->q8, n, new_values, g->kv_dim } };
@@ -135,6 +136,7 @@ pl_status pl_graph_attend(pl_graph *g, int layer, const float *x, int64_t n)
                        .encoder = hp->encoder, .tile = g->attention_tile, .scores = g->scratch };
     bool small = n * (g->seen + n) * g->q_dim < INLINE_VALUES;
     PL_TRY(pl_attention_run(&a, small ? NULL : g->pool));
+    PL_TRY(pl_graph_show(g, pl_id_make(PL_ATTN_O, layer, -1), g->att, n, g->q_dim));
     PL_TRY(pl_graph_quantize(g, &l->o, g->att, n));
     const pl_product o = { &l->o, g->att, g->q8, n, g->sum, hp->hidden };
     return pl_linear_multiply(&o, 1, g->scratch, g->pool);
@@ -159,11 +161,13 @@ static void act_row(void *ctx, int64_t i)
 
 pl_status pl_graph_feed(pl_graph *g, const pl_ffn *ffn, const float *x, int64_t n)
 {
+    PL_TRY(pl_graph_show(g, ffn->up_id, x, n, g->hp.hidden));
     const pl_product wide[] = { { &ffn->gate, x, g->q8, n, g->gate, ffn->rows },
                                 { &ffn->up, x, g->q8, n, ffn->gated ? g->up : g->gate, ffn->rows } };
     PL_TRY(pl_linear_multiply(ffn->gated ? wide : wide + 1, ffn->gated ? 2 : 1, g->scratch, g->pool));
     act_job act = { g, ffn };
     PL_TRY(pl_graph_rows(g, n, ffn->rows, act_row, &act));
+    PL_TRY(pl_graph_show(g, ffn->down_id, g->gate, n, ffn->rows));
     const pl_product down = { &ffn->down, g->gate, g->q8, n, g->sum, g->hp.hidden };
     return pl_linear_multiply(&down, 1, g->scratch, g->pool);
 }

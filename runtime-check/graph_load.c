@@ -191,6 +191,8 @@ static pl_status load_ffn(pl_graph *g, const ffn_roles *roles, int layer, int ex
     int64_t hidden = g->hp.hidden;
     pl_id fused = pl_id_make(roles->fused, layer, expert), gate = pl_id_make(roles->gate, layer, expert);
     out->rows = rows;
+    out->up_id = pl_id_make(roles->up, layer, expert);
+    out->down_id = pl_id_make(roles->down, layer, expert);
     if (rows < 1) {
         return pl_fail(PL_E_INPUT, "%s: layer %d has a feed-forward of %lld rows", g->source->path, layer,
                        (long long)rows);
@@ -204,9 +206,9 @@ static pl_status load_ffn(pl_graph *g, const ffn_roles *roles, int layer, int ex
     } else {
         out->gated = pl_model_find(model, gate) >= 0;
         if (out->gated) PL_TRY(load_linear(g, gate, rows, hidden, &out->gate));
-        PL_TRY(load_linear(g, pl_id_make(roles->up, layer, expert), rows, hidden, &out->up));
+        PL_TRY(load_linear(g, out->up_id, rows, hidden, &out->up));
     }
-    return load_linear(g, pl_id_make(roles->down, layer, expert), hidden, rows, &out->down);
+    return load_linear(g, out->down_id, hidden, rows, &out->down);
 }
 
 /* Experts, of which a token reads only those that it uses. */

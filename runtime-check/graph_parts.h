@@ -10,6 +10,7 @@
 /* A feed-forward: the dense one, an expert, the shared expert. rows 0: there is none. */
 typedef struct pl_ffn {
     int64_t rows;               /* of gate and up */
+    pl_id up_id, down_id;
     bool gated;                 /* down(act(gate x) * up x), else down(act(up x)) */
     pl_linear gate, up, down;
 } pl_ffn;
@@ -45,6 +46,7 @@ typedef struct pl_moe_work {
 struct pl_graph {
     pl_source *source;
     pl_pool *pool;
+    const pl_observer *observer;                /* NULL: none */
     pl_hparams hp;
     pl_kernel_list kernel_list;
     const pl_kernel_list *kernels;              /* NULL in exact mode */
@@ -84,6 +86,12 @@ pl_status pl_graph_load(pl_graph *g);
 pl_status pl_graph_reserve(pl_graph *g);
 
 /* ---- graph_layer.c ---- */
+
+/* Shows an input to the observer, if there is one. */
+static inline pl_status pl_graph_show(const pl_graph *g, pl_id id, const float *x, int64_t n, int64_t cols)
+{
+    return g->observer ? g->observer->see(g->observer->ctx, id, x, n, cols) : PL_OK;
+}
 
 /* row(ctx, 0 .. n-1), in parallel if n rows of `cols` values are worth it. */
 typedef void (*pl_row_work)(void *ctx, int64_t row);

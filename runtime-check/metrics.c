@@ -146,6 +146,13 @@ double pl_percentile(const double *sorted, int64_t n, double f)
     return (1 - share) * sorted[below] + share * sorted[below + 1];
 }
 
+double pl_metrics_kld(const pl_metrics *m, int64_t first, int64_t count)
+{
+    double sum = 0;
+    for (int64_t i = first; i < first + count; i++) sum += m->paired ? m->at[i].kld : NAN;
+    return sum / (double)count;
+}
+
 pl_status pl_metrics_summarize(const pl_metrics *m, pl_summary *out)
 {
     int64_t n = m->count;

@@ -36,6 +36,9 @@ typedef struct pl_summary {
 /* Non-finite logits anywhere make every figure NaN; only their number is given. */
 pl_status pl_metrics_summarize(const pl_metrics *m, pl_summary *out);
 
+/* Mean KLD of `count` positions from `first`, which were added; NaN unless paired and finite. */
+double pl_metrics_kld(const pl_metrics *m, int64_t first, int64_t count);
+
 /* Mean and its error sqrt((mean of squares - square of mean) / (n - 1)); n >= 2, else NaN. */
 void pl_mean_error(const double *x, int64_t n, double *mean, double *error);
 void pl_sort_values(double *x, int64_t n);

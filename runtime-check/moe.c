@@ -92,6 +92,7 @@ static pl_status run_slots(moe_job *j, int64_t slots)
         const pl_act_block *q8 = m->q8 + first * (hidden / 32);
         float *gate = m->gate + first * rows, *up = m->up + first * rows;
         if (n == 0) continue;
+        PL_TRY(pl_graph_show(g, f->up_id, x, n, hidden));
         if (f->gated) m->product[count++] = (pl_product){ &f->gate, x, q8, n, gate, rows };
         m->product[count++] = (pl_product){ &f->up, x, q8, n, f->gated ? up : gate, rows };
     }
@@ -100,8 +101,10 @@ static pl_status run_slots(moe_job *j, int64_t slots)
     count = 0;
     for (int32_t e = 0; e < g->hp.experts; e++) {
         int64_t first = m->begin[e], n = m->begin[e + 1] - first;
+        const pl_ffn *f = &j->layer->expert[e];
         if (n == 0) continue;
-        m->product[count++] = (pl_product){ &j->layer->expert[e].down, m->gate + first * rows,
+        PL_TRY(pl_graph_show(g, f->down_id, m->gate + first * rows, n, rows));
+        m->product[count++] = (pl_product){ &f->down, m->gate + first * rows,
                                             m->q8 + first * (rows / 32), n, m->x + first * hidden, hidden };
     }
     return pl_linear_multiply(m->product, count, g->scratch, g->pool);
@@ -136,6 +139,7 @@ pl_status pl_graph_experts(pl_graph *g, const pl_layer *l, const float *x, int64
     moe_job j = { g, l, x };
     int64_t slots = n * g->hp.experts_used;
     const pl_product router = { &l->router, x, g->q8, n, g->moe.logits, g->hp.experts };
+    PL_TRY(pl_graph_show(g, pl_id_make(PL_FFN_ROUTER, (int)(l - g->layer), -1), x, n, g->hp.hidden));
     PL_TRY(pl_linear_multiply(&router, 1, g->scratch, g->pool));
     PL_TRY(pl_graph_rows(g, n, (int64_t)g->hp.experts * g->hp.experts_used, choose_row, &j));
     fill_slots(g, n);

@@ -53,6 +53,13 @@ static void missed(pl_json_writer *w, const pl_check_result *r)
     pl_json_end(w);
 }
 
+static void windows(pl_json_writer *w, const pl_check_result *r)
+{
+    pl_json_begin_array(w, "kld_windows");
+    for (int32_t i = 0; r->kld_windows && i < r->chunks; i++) pl_json_put_number(w, NULL, r->kld_windows[i]);
+    pl_json_end(w);
+}
+
 pl_status pl_check_json(const pl_check_result *r, char **text)
 {
     pl_json_writer *w;
@@ -79,6 +86,7 @@ pl_status pl_check_json(const pl_check_result *r, char **text)
     pl_json_put_number(w, "kld_p99", r->kld_p99);
     pl_json_put_number(w, "kld_p999", r->kld_p999);
     pl_json_put_number(w, "kld_max", r->kld_max);
+    windows(w, r);
     pl_json_put_number(w, "kld_floor", r->kld_floor);
     pl_json_put_number(w, "top1", r->top1);
     pl_json_put_number(w, "rms_dp", r->rms_dp);

@@ -1,7 +1,42 @@
-/* windows.c: cutting a text's tokens into windows. */
+/* windows.c: a text as tokens, and cutting them into windows. */
 #include "runtime-check/windows.h"
 
 #include <string.h>
+
+static pl_status find_bos(const pl_source *s, pl_bos wish, int32_t *bos)
+{
+    const pl_vocab *v = s->model->vocab;
+    if (!v) return pl_fail(PL_E_INPUT, "%s: there is no vocabulary to read the text with", s->path);
+    *bos = v->bos;
+    if (wish == PL_BOS_ALWAYS && v->bos < 0) {
+        return pl_fail(PL_E_WISH, "%s: the vocabulary has no BOS token to begin with", s->path);
+    }
+    if (wish == PL_BOS_NEVER || (wish == PL_BOS_AUTO && !v->add_bos)) *bos = -1;
+    return PL_OK;
+}
+
+pl_status pl_windows_encode(const pl_source *s, pl_protocol protocol, pl_bos bos, const char *data, size_t len,
+                            pl_window_text *out)
+{
+    pl_tokenizer *t = NULL;
+    bool lcpp = protocol == PL_PROTOCOL_LCPP;
+    PL_TRY(find_bos(s, bos, &out->bos));
+    if (lcpp && s->model->vocab->add_eos) {
+        return pl_fail(PL_E_INPUT, "%s: its tokenizer ends texts with EOS, for which the protocol "
+                       "'lcpp' is not defined", s->path);
+    }
+    PL_TRY(pl_tokenizer_create(s->model->vocab, &t));
+    pl_status status = pl_tokenizer_encode(t, data, len, false,
+                                           lcpp && out->bos >= 0 ? PL_BOS_ALWAYS : PL_BOS_NEVER,
+                                           &out->ids, &out->count);
+    pl_tokenizer_destroy(t);
+    for (int64_t i = 0; status == PL_OK && i < out->count; i++) {
+        if (out->ids[i] >= 0 && out->ids[i] < s->model->hp.vocab) continue;
+        status = pl_fail(PL_E_INPUT, "%s: the text has token %d, the model's table %d", s->path,
+                         (int)out->ids[i], (int)s->model->hp.vocab);
+    }
+    return status;
+}
 
 pl_status pl_windows_plan(pl_protocol protocol, int32_t ctx, int32_t chunks, int32_t bos,
                           int64_t tokens, pl_windows *out)

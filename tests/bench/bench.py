@@ -26,6 +26,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+SAME = ["--pure", "--encoder", "reference"]        # what llama-quantize --pure does, byte by byte
 
 
 def sh(*command, **options):
@@ -78,7 +79,7 @@ def f16_gguf(a):
 def packed(a, kind):
     path = os.path.join(a.work, f"{os.path.basename(a.model.rstrip('/'))}-{kind}.gguf")
     if not os.path.exists(path):
-        sh(a.planish, "convert", a.model, "-o", path, "--type", kind)
+        sh(a.planish, "convert", a.model, "-o", path, "--type", kind, *SAME)
     return path
 
 
@@ -88,7 +89,7 @@ def section_encode(a):
     for kind in a.types or ("q8_0", "q4_0", "q5_0", "q4_1", "q5_1"):
         rates = []
         for _ in range(a.repeats):
-            r = sh(a.planish, "convert", path, "--to", "digest", "--type", kind, "--threads", 1)
+            r = sh(a.planish, "convert", path, "--to", "digest", "--type", kind, *SAME, "--threads", 1)
             rates.append(size / float(re.search(r"in ([\d.]+) s", r.stdout).group(1)) / 1e9)
         rows.append({"type": kind, "gb_per_s": summary(rates)})
     return {"input": os.path.basename(path), "bytes": size, "rows": rows}
@@ -102,7 +103,7 @@ def section_convert(a):
         ours, peer = [], []
         theirs = kind.upper() + ("_S" if kind in ("q2_k", "q3_k", "q4_k", "q5_k") else "")
         for _ in range(a.repeats):
-            ours.append(timed([a.planish, "convert", path, "-o", out, "--type", kind, "--threads", threads], out))
+            ours.append(timed([a.planish, "convert", path, "-o", out, "--type", kind, *SAME, "--threads", threads], out))
             peer.append(timed([f"{a.llama}/llama-quantize", "--pure", path, out, theirs, threads], out))
         os.remove(out)
         rows.append({"type": kind, "planish_s": summary(ours), "llama_s": summary(peer),

@@ -1,6 +1,6 @@
 # check.sh: what was lost, in words; a gate with thresholds.
-planish convert "$stories" -o q8.gguf --type q8_0 -j 2 > /dev/null
-planish convert "$stories" -o q4.gguf --type q4_0 -j 2 > /dev/null
+planish convert "$stories" -o q8.gguf --type q8_0 --pure --encoder reference -j 2 > /dev/null
+planish convert "$stories" -o q4.gguf --type q4_0 --pure --encoder reference -j 2 > /dev/null
 try planish check q4.gguf --against "$stories" --text "$tales" --ctx 256 --chunks 6 -j 2
 try planish check q8.gguf --text "$tales" --ctx 256 --chunks 6 -j 2
 try planish check q8.gguf --against "$stories" --text "$tales" --ctx 128 --chunks 4 -j 2 \

@@ -1,5 +1,5 @@
 # check_json.sh: the report: every field of docs/report.md, exact values where they are known.
-planish convert "$stories" -o q4.gguf --type q4_0 -j 2 > /dev/null
+planish convert "$stories" -o q4.gguf --type q4_0 --pure --encoder reference -j 2 > /dev/null
 planish convert "$stories" -o f32.gguf --type f32 -j 2 > /dev/null
 try planish check q4.gguf --against "$stories" --text "$tales" --ctx 128 --chunks 5 --protocol full --bos always \
     --json q4.json -j 2 --max-kld 5 > table
@@ -11,6 +11,7 @@ ask q4.json 'sorted({"schema", "model", "against", "text", "protocol", "bos", "c
 ask q4.json 'd["schema"], d["protocol"], d["bos"], d["ctx"], d["chunks"], d["tokens_scored"], d["mode"], d["threads"]'
 ask q4.json "d['passed'], d['missed'], d['size_bytes'] == $(size q4.gguf)"
 ask q4.json '0 < d["kld_median"] < d["kld_p99"] <= d["kld_p999"] <= d["kld_max"], 1 < d["ppl_ratio"] < 2, 0 < d["top1"] < 100'
+ask q4.json 'len(d["kld_windows"]), abs(sum(d["kld_windows"]) / 5 / d["kld_mean"] - 1) < 1e-9'
 ask q4.json 'abs(d["ppl"] / d["ppl_base"] / d["ppl_ratio"] - 1) < 1e-6, d["pp_tps"] > 0, d["tg_tps"] > 0'
 # A model against itself has lost nothing.
 planish check f32.gguf --against f32.gguf --text "$tales" --ctx 128 --chunks 5 --json - -j 2 > same.json

@@ -7,7 +7,7 @@ unshare -m bash -c '
     try planish convert "$stories" -o disk/a.gguf --type q8_0 -j 2
     left disk
     head -c 200000 /dev/zero > disk/filler
-    try planish convert "$stories" -o disk/a.gguf --type q4_0 -j 2
+    try planish convert "$stories" -o disk/a.gguf --type q4_0 --pure -j 2
     head -c 262144 /dev/zero > disk/filler
     try planish check "$stories" --text "$tales" --chunks 1 --ctx 64 --json disk/report.json
     left disk

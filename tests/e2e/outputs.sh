@@ -1,9 +1,9 @@
 # outputs.sh: outputs that stand already, cannot be written, or are the input; nothing is left behind.
 try planish convert "$stories" -o a.gguf --type q8_0 -j 2
 cp a.gguf before
-try planish convert "$stories" -o a.gguf --type q4_0 -j 2
+try planish convert "$stories" -o a.gguf --type q4_0 --pure -j 2
 same a.gguf before
-try planish convert "$stories" -o a.gguf --type q4_0 -j 2 --force
+try planish convert "$stories" -o a.gguf --type q4_0 --pure -j 2 --force
 differ a.gguf before
 cp a.gguf before
 # The output may not be the input, under any name.

@@ -16,12 +16,12 @@ try planish check a-00003-of-00003.gguf --against whole.gguf --text "$tales" --c
 try planish convert a-00002-of-00003.gguf -o joined.gguf --type q8_0 -j 2
 same joined.gguf whole.gguf
 # What stands already, and what the input is.
-try planish convert "$stories" -o a.gguf --type q4_0 -j 2 --max-shard-size 120K
+try planish convert "$stories" -o a.gguf --type q4_0 --pure -j 2 --max-shard-size 120K
 try planish convert "$stories" -o a.gguf --type q8_0 -j 2 --max-shard-size 120K
 try planish convert a-00001-of-00003.gguf -o a.gguf --type q8_0 -j 2 --max-shard-size 120K --force
 try planish convert a-00001-of-00003.gguf -o a-00002-of-00003.gguf --type q8_0 -j 2 --force
 try planish convert a-00001-of-00003.gguf -o a-00001-of-00003.gguf --type q8_0 -j 2 --max-shard-size 60K --force
-try planish convert a-00003-of-00003.gguf -o one-00001-of-00009.gguf --type q4_0 -j 2 --max-shard-size 1G
+try planish convert a-00003-of-00003.gguf -o one-00001-of-00009.gguf --type q4_0 --pure -j 2 --max-shard-size 1G
 try planish convert "$stories" -o a.gguf --type q8_0 --max-shard-size many
 left
 # Files that are missing, or not of the set.

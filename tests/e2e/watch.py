@@ -3,6 +3,7 @@
 usage: watch.py memory LIMIT_BYTES COMMAND...   its own memory (RssAnon) must stay below the limit
        watch.py kill SIGNAL FOLDER COMMAND...   stops it once FOLDER holds a file that begins to be
                                                 written, then sends the signal
+       watch.py kill SIGNAL FILE COMMAND...     the same once FILE is there
 """
 import os
 import signal
@@ -38,16 +39,20 @@ def watch_memory(limit, command):
     print("own memory stayed below the limit")
 
 
-def kill(number, folder, command):
-    before = set(os.listdir(folder))
+def names(path):
+    return set(os.listdir(path)) if os.path.isdir(path) else {os.path.basename(path)} & set(os.listdir(os.path.dirname(path)))
+
+
+def kill(number, path, command):
+    before = names(path)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
-        if set(os.listdir(folder)) - before:
+        if names(path) - before:
             process.send_signal(signal.SIGSTOP)
             break
         time.sleep(0.0005)
-    begun = sorted(set(os.listdir(folder)) - before)
+    begun = sorted(names(path) - before)
     process.send_signal(number)
     process.send_signal(signal.SIGCONT)
     code = process.wait()

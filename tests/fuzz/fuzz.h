@@ -19,10 +19,10 @@ typedef struct fuzz_target {
 } fuzz_target;
 
 extern const fuzz_target fuzz_json, fuzz_recipe, fuzz_safetensors, fuzz_index, fuzz_config, fuzz_tokenizer,
-    fuzz_sp_model, fuzz_gguf, fuzz_split, fuzz_folder;
+    fuzz_sp_model, fuzz_gguf, fuzz_split, fuzz_folder, fuzz_imatrix;
 
 /* All of them and "memory", NULL ends. An input of "memory" begins with two bytes, which allocation
- * fails, and one, for which of the others. */
+ * fails, and one, for which of the first ten. */
 extern const fuzz_target *const fuzz_targets[];
 const fuzz_target *fuzz_find(const char *name);
 int fuzz_split_parts(const uint8_t *data, size_t len, fuzz_part part[FUZZ_PARTS]);

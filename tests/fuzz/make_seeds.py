@@ -15,7 +15,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CUT = b"\n>>>>>>\n"
 OUT, PLANISH, SEEDS = sys.argv[1:]
-TARGETS = ["json", "recipe", "safetensors", "index", "config", "tokenizer", "sp_model", "gguf", "split", "folder"]
+TARGETS = ["json", "recipe", "safetensors", "index", "config", "tokenizer", "sp_model", "gguf", "split", "folder",
+           "imatrix"]
 TYPES = ["q8_0", "q4_0", "f16", "q5_1", "bf16", "f32"]
 
 RECIPES = [
@@ -187,7 +188,7 @@ def models(work):
         save("safetensors", name, parts[1])
         save("folder", name + "-bare", *parts[:2])          # without a vocabulary
         file = os.path.join(work, name + ".gguf")
-        if planish("convert", folder, "-o", file, "--type", TYPES[i % len(TYPES)], "--force"):
+        if planish("convert", folder, "-o", file, "--type", TYPES[i % len(TYPES)], "--pure", "--force"):
             save("gguf", name, read(file))
     for name in names:
         source = os.path.join(ROOT, "tests", "tiny", "models", name)
@@ -250,10 +251,37 @@ def by_hand():
              '"added_tokens_decoder":{"266":{"content":"<x>","special":true}}}', '{"<x>":266}', TEXTS[1])
 
 
+def statistics():
+    """For the model of target_imatrix.c."""
+    sizes = {"blk.0.attn_q.weight": (4, 1), "blk.1.ffn_down_exps.weight": (6, 2), "blk.1.ffn_gate_inp.weight": (4, 1),
+             "output.weight": (4, 1)}
+    values = {name: [0.5 * i for i in range(cols * n)] for name, (cols, n) in sizes.items()}
+    dat = struct.pack("<i", len(sizes))
+    infos, data = b"", b""
+    for name, (cols, n) in sizes.items():
+        dat += struct.pack(f"<i{len(name)}sii{cols * n}f", len(name), name.encode(), 3, cols * n, *values[name])
+        for ending, dims, floats in ((".in_sum2", (cols, n), values[name]), (".counts", (1, n), [7.0] + [0.0] * (n - 1))):
+            full = (name + ending).encode()
+            infos += struct.pack(f"<Q{len(full)}sIQQIQ", len(full), full, 2, *dims, 0, len(data))
+            data += struct.pack(f"<{len(floats)}f", *floats)
+            data += bytes(-len(data) % 32)
+
+    def text(s):
+        return struct.pack(f"<Q{len(s)}s", len(s), s.encode())
+
+    keys = text("general.type") + struct.pack("<I", 8) + text("imatrix")
+    keys += text("imatrix.datasets") + struct.pack("<IIQ", 9, 8, 1) + text("a.txt")
+    keys += text("imatrix.chunk_count") + struct.pack("<II", 4, 2) + text("imatrix.chunk_size") + struct.pack("<II", 4, 512)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 2 * len(sizes), 4) + keys + infos
+    save("imatrix", "gguf", head + bytes(-len(head) % 32) + data)
+    save("imatrix", "dat", dat + struct.pack("<ii5s", 2, 5, b"a.txt"))
+    save("imatrix", "dat-bare", dat)
+
+
 def failing():
     """The other targets' inputs, with the number of an allocation in front."""
     random.seed(1)
-    for number, target in enumerate(TARGETS):
+    for number, target in enumerate(TARGETS[:10]):
         folder = os.path.join(OUT, target)
         for name in sorted(os.listdir(folder) if os.path.isdir(folder) else [])[:6]:
             data = read(folder, name)
@@ -267,6 +295,7 @@ def main():
     by_hand()
     models(work)
     scaled(work)
+    statistics()
     failing()
     shutil.rmtree(work)
     for target in TARGETS + ["memory"]:

@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=tests/fuzz build=${PLANISH_FUZZ_BUILD:-build-fuzz}
 work=${PLANISH_FUZZ_WORK:-$build/work}
-all=(json recipe safetensors index config tokenizer sp_model gguf split folder memory)
+all=(json recipe safetensors index config tokenizer sp_model gguf split folder imatrix memory)
 flags="-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined"
 
 if [ ! -e "$build/build.ninja" ]; then
@@ -38,7 +38,7 @@ longest() { # bytes of an input worth trying
 
 dictionary() {
     case $1 in
-    gguf | split | memory) echo $here/dict/gguf.dict ;;
+    gguf | split | imatrix | memory) echo $here/dict/gguf.dict ;;
     sp_model) echo $here/dict/tokenizer.dict ;;
     *) echo $here/dict/$1.dict ;;
     esac

@@ -92,7 +92,8 @@ static void run_recipe(const fuzz_part *part, int parts)
         for (int role = 0; role < PL_ROLES; role++)
             for (int i = 0; i < PL_COUNT(names); i++) {
                 pl_tensor t = { .id = pl_id_make(role, i - 1, -1), .name = names[i], .rows = 4, .cols = 32 };
-                const pl_rule *rule = pl_recipe_match(&recipe, &t);
+                pl_rule *rule;
+                fuzz_must(pl_recipe_match(&recipe, &t, NULL, &rule));
                 fuzz_check(!rule || (rule >= recipe.rule && rule < recipe.rule + recipe.rules));
             }
     pl_arena_destroy(arena);

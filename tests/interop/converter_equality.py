@@ -122,7 +122,8 @@ def run(command, env=None):
 
 def compare(model, wish, converter, work):
     ours, theirs = work / f"ours-{model.name}-{wish}.gguf", work / f"theirs-{model.name}-{wish}.gguf"
-    run([sys.argv[1], "convert", str(model), "-o", str(ours), "--type", wish, "--force"])
+    run([sys.argv[1], "convert", str(model), "-o", str(ours), "--type", wish, "--pure", "--encoder", "reference",
+         "--force"])
     run([sys.executable, str(converter), str(model), "--outfile", str(theirs), "--outtype", wish],
         {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
     a, b = gguf.GGUFReader(ours), gguf.GGUFReader(theirs)

@@ -132,7 +132,8 @@ def run(*args):
 
 
 def convert(folder, target, wish, *options):
-    done = run("convert", folder, "-o", target, "--type", wish.lower(), "--force", *options)
+    done = run("convert", folder, "-o", target, "--type", wish.lower(), "--pure", "--encoder", "reference",
+               "--force", *options)
     if done.returncode:
         print(f"{folder.name} to {wish}: exit code {done.returncode}: {done.stderr}")
         sys.exit(1)

@@ -135,7 +135,7 @@ def check_keys(fields, config, tokenizer, wish):
 
 def convert(source, target, wish):
     done = subprocess.run([sys.argv[1], "convert", str(source), "-o", str(target), "--type",
-                           wish.lower(), "--force"], capture_output=True, text=True)
+                           wish.lower(), "--pure", "--encoder", "reference", "--force"], capture_output=True, text=True)
     if done.returncode:
         print(f"{wish}: planish convert {source} failed with {done.returncode}: {done.stderr}{done.stdout}")
         sys.exit(1)

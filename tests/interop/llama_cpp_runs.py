@@ -34,8 +34,8 @@ def main(planish, work):
     failures = 0
     for kind in ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"):
         path, report = work / f"{kind}.gguf", work / f"{kind}.json"
-        subprocess.run([planish, "convert", MODEL, "-o", path, "--type", kind, "--force"], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([planish, "convert", MODEL, "-o", path, "--type", kind, "--pure", "--force"],
+                       check=True, stdout=subprocess.DEVNULL)
         subprocess.run([planish, "check", path, "--text", TEXT, "--ctx", str(CTX), "--chunks", str(WINDOWS),
                         "--protocol", "full", "--mode", "fast", "--json", report], check=True,
                        stdout=subprocess.DEVNULL)

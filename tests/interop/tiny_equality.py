@@ -158,7 +158,8 @@ class Tools:
 
     def convert(self, folder, kind):
         path = self.work / f"{folder.name}-{kind}.gguf"
-        self.run("planish", "convert", folder, "-o", path, "--type", kind, "--force")
+        self.run("planish", "convert", folder, "-o", path, "--type", kind, "--pure", "--encoder", "reference",
+                 "--force")
         return path
 
 

@@ -11,6 +11,9 @@ from tree import PARTS, ROOT, Report, code, files, read
 LEAVES = ("quantizers", "compress", "formats", "runtime-check")
 # cli/: what else its files may include of each leaf; wire.c joins the registries.
 CLI = {"runtime-check/check.h": re.compile(r"cli/cmd_\w+\.c$"),
+       "runtime-check/calibrate.h": re.compile(r"cli/cmd_calibrate\.c$"),
+       "runtime-check/probe.h": re.compile(r"cli/target_loss\.c$"),
+       "formats/imatrix.h": re.compile(r"cli/wire\.c$"),
        "formats/registry.h": re.compile(r"cli/wire\.c$"),
        "quantizers/registry.h": re.compile(r"cli/wire\.c$"),
        "compress/registry.h": re.compile(r"cli/wire\.c$")}

@@ -44,7 +44,7 @@ def planish(*args, code=0):
 def convert(model, type_, memory=None):
     """-> path of the GGUF file; memory: a limit on the own memory of the conversion."""
     out = os.path.join(WORK, f"{os.path.basename(model)}-{type_}.gguf")
-    args = ["convert", model, "-o", out, "--type", type_, "--force"]
+    args = ["convert", model, "-o", out, "--type", type_, "--pure", "--encoder", "reference", "--force"]
     if memory is None:
         planish(*args)
     else:

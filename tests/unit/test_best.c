@@ -5,9 +5,10 @@
 
 #include "core/rng.h"
 #include "quantizers/encoders.h"
+#include "quantizers/iq_near.h"
 #include "tests/unit/suite.h"
 
-enum { ROWS = 6, COLS = 256 * 3, COUNT = ROWS * COLS, SEED = 47, PATTERNS = 10 };
+enum { ROWS = 6, COLS = 256 * 3, COUNT = ROWS * COLS, SEED = 47, PATTERNS = 11 };
 
 static float w[COUNT], h[COLS], value[COUNT], again[COUNT];
 static uint8_t best[COUNT * 2], reference[COUNT * 2];
@@ -28,6 +29,7 @@ static void fill(int pattern)
         case 6: w[i] = i % 41 ? 0.0f : x; break;
         case 7: w[i] = 1e-7f * x; break;                    /* scales below the smallest f16 */
         case 8: w[i] = 1e-20f * x; break;
+        case 9: w[i] = i / 32 % 3 ? x : 0.0f; break;        /* sub-blocks of zeros, which iq3_s of ggml loses */
         default: w[i] = 3e4f * x; break;
         }
     }
@@ -69,6 +71,7 @@ START_TEST(never_more_error)
     for (int t = 0; t < PL_DTYPES_READ; t++) {
         const pl_dtype *dtype = &pl_dtypes[t];
         searches += pl_best_encoder(dtype) != NULL;
+        ck_assert_int_eq(pl_iq_prepare(t), PL_OK);
         for (int k = 0; pl_best_encoder(dtype) && k < 3 * PATTERNS; k++) {
             const float *importance = k < PATTERNS ? NULL : h;
             fill(k % PATTERNS);

@@ -52,6 +52,11 @@ static pl_check_result check(pl_source *model, pl_source *against, pl_check_opti
     ck_assert_int_eq(pl_pool_create(threads, &pool), PL_OK);
     ck_assert_msg(pl_check_run(model, against, &o, pool, &r) == PL_OK, "%s", pl_error());
     pl_pool_destroy(pool);
+    double sum = 0;
+    for (int i = 0; r.kld_windows && i < r.chunks; i++) sum += r.kld_windows[i];
+    if (r.kld_windows && r.nonfinite == 0) ck_assert_double_eq_tol(sum / r.chunks, r.kld_mean, 1e-12);
+    ck_assert((r.kld_windows != NULL) == (against != NULL && !r.encoder));
+    pl_check_release(&r);
     return r;
 }
 
@@ -337,7 +342,7 @@ START_TEST(test_report)
     names_of(json, names);
     ck_assert_str_eq(names, "schema model against text protocol bos ctx chunks tokens_scored size_bytes "
                      "bpw_body bpw_file ppl ppl_err ppl_base ppl_ratio kld_mean kld_err kld_median "
-                     "kld_p99 kld_p999 kld_max kld_floor top1 rms_dp cos_mean cos_p01 cos_min cos_floor sim_rms "
+                     "kld_p99 kld_p999 kld_max kld_windows kld_floor top1 rms_dp cos_mean cos_p01 cos_min cos_floor sim_rms "
                      "pp_tps tg_tps mode device threads "
                      "seconds peak_rss_bytes seed nonfinite versions digests passed missed ");
     ck_assert_str_eq(pl_json_text(pl_json_get(json, "schema")), "planish.report/1");

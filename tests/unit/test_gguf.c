@@ -105,6 +105,55 @@ START_TEST(writes_what_it_read)
 }
 END_TEST
 
+static const char *text_of(const pl_source *s, const char *key)
+{
+    const pl_meta *meta = find_meta(s->model, key);
+    ck_assert_msg(meta && meta->type == PL_META_STRING, "%s", key);
+    return meta->value.text.s;
+}
+
+static int number_of(const pl_source *s, const char *key)
+{
+    const pl_meta *meta = find_meta(s->model, key);
+    ck_assert_msg(meta && meta->type == PL_META_U32, "%s", key);
+    return (int)meta->value.u;
+}
+
+/* Which statistics guided the encoder; a text longer than llama-quantize's field loses whole characters. */
+START_TEST(statistics)
+{
+    tiny m;
+    char name[200];
+    snprintf(name, sizeof name, "%0126d\xc3\xa9.txt", 0);
+    const char *sets[] = { name, "other" };
+    pl_stats stats = { .path = "s.gguf", .dataset = sets, .datasets = 2, .entries = 30, .chunks = 7 };
+    make_model(&m, PL_VOCAB_SPM);
+    for (int i = 0; i < 2; i++) {
+        pl_sink *sink;
+        ck_assert_int_eq(pl_sink_create(&pl_sink_gguf, &sink), PL_OK);
+        make_plan(&m, sink);
+        m.plan.stats = &stats;
+        write_planned(&m, sink, path);
+        pl_sink_close(sink);
+        pl_source *s = open_model(PL_OPEN_WINDOWS);
+        ck_assert_str_eq(text_of(s, "quantize.imatrix.file"), "s.gguf");
+        ck_assert_int_eq(number_of(s, "quantize.imatrix.entries_count"), 30);
+        if (i == 0) {
+            ck_assert_int_eq((int)strlen(text_of(s, "quantize.imatrix.dataset")), 126);
+            ck_assert_int_eq(number_of(s, "quantize.imatrix.chunks_count"), 7);
+        } else {                                /* what the file does not say is not written */
+            ck_assert_ptr_null(find_meta(s->model, "quantize.imatrix.dataset"));
+            ck_assert_ptr_null(find_meta(s->model, "quantize.imatrix.chunks_count"));
+        }
+        pl_source_close(s);
+        unlink(path);
+        stats.datasets = 0;
+        stats.chunks = 0;
+    }
+    close_model(&m);
+}
+END_TEST
+
 START_TEST(version_2)
 {
     tiny m;
@@ -232,6 +281,7 @@ int main(void)
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, round_trips);
     tcase_add_test(cases, writes_what_it_read);
+    tcase_add_test(cases, statistics);
     tcase_add_test(cases, version_2);
     tcase_add_test(cases, rope);
     tcase_add_test(cases, whole_or_nothing);

@@ -180,12 +180,109 @@ START_TEST(rules_of_the_recipe)
 }
 END_TEST
 
+/* A rule wins over what was chosen, that over the mix; pure leaves the mix's name. */
+START_TEST(mixes)
+{
+    pl_source *s = fake_model_create(&(fake_options){ .layers = 8, .hidden = 256, .ffn = 256, .dtype = PL_BF16 });
+    pl_rule rule = { .role = PL_ATTN_V, .first_layer = 0, .last_layer = 0, .type = pl_type_plain(PL_Q8_0) };
+    pl_recipe r = { .rule = &rule, .rules = 1 };
+    assert_ok(pl_recipe_wish(&r, "q4_k"));
+    pl_plan *plan = plan_of(s, &r);
+    ck_assert_ptr_eq(plan->mix, pl_mix_find("q4_k_m"));
+    ck_assert_str_eq(pl_type_name(&plan->type), "q4_k");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_V, 0), "q8_0");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_V, 3), "q6_k");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_Q, 3), "q4_k");
+    ck_assert_str_eq(type_of(plan, PL_OUTPUT, -1), "q6_k");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_NORM, 3), "f32");
+    pl_type *choice = PL_ZNEW(arena, pl_type, s->model->tensors);
+    choice[pl_model_find(s->model, pl_id_make(PL_ATTN_V, 0, -1))] = pl_type_plain(PL_Q5_0);
+    choice[pl_model_find(s->model, pl_id_make(PL_ATTN_V, 3, -1))] = pl_type_plain(PL_Q5_1);
+    r.choice = choice;
+    plan = plan_of(s, &r);
+    ck_assert_str_eq(type_of(plan, PL_ATTN_V, 0), "q8_0");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_V, 3), "q5_1");
+    ck_assert_str_eq(type_of(plan, PL_FFN_DOWN, 0), "q6_k");
+    r.pure = true;
+    plan = plan_of(s, &r);
+    ck_assert_ptr_eq(plan->mix, pl_mix_find("q4_k_m"));
+    ck_assert_str_eq(type_of(plan, PL_FFN_DOWN, 0), "q4_k");
+    ck_assert_str_eq(type_of(plan, PL_OUTPUT, -1), "q4_k");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_V, 3), "q5_1");
+    pl_source_close(s);
+}
+END_TEST
+
+/* Rules by expression look at the names of the source and of the sink, and each must match a matrix. */
+START_TEST(kept_tensors)
+{
+    pl_source *s = fake_model_create(&(fake_options){ .dtype = PL_BF16 });
+    const char *wishes[] = { "^1.attn_q$=q8_0", "layers\\.0.*q_proj=q5_0" }, *none = "norm=q8_0";
+    pl_recipe r = wish(PL_Q4_0);
+    assert_ok(pl_arena_create(&arena));
+    assert_ok(pl_recipe_keep(&r, wishes, 2, arena));
+    pl_plan *plan = plan_of(s, &r);
+    ck_assert_str_eq(type_of(plan, PL_ATTN_Q, 0), "q5_0");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_Q, 1), "q8_0");
+    ck_assert_str_eq(type_of(plan, PL_ATTN_K, 1), "q4_0");
+    pl_recipe_release(&r);
+    r = wish(PL_Q4_0);
+    assert_ok(pl_recipe_keep(&r, &none, 1, arena));
+    assert_fails(make(s, &r, &(pl_plan_options){ 0 }, &plan), PL_E_WISH, "--keep 'norm' matches no matrix");
+    pl_recipe_release(&r);
+    pl_source_close(s);
+}
+END_TEST
+
+/* What statistics say of a plan: two of the matrices have some, one of them without a row. */
+START_TEST(statistics)
+{
+    pl_source *s = fake_model_create(&(fake_options){ .layers = 8, .hidden = 256, .ffn = 256, .dtype = PL_BF16 });
+    float sum2[256] = { 25600.0f }, nothing[256] = { 0 };
+    pl_stat stat[] = {
+        { .id = pl_id_make(PL_ATTN_Q, 0, -1), .cols = 256, .sum2 = sum2, .count = 100000 },
+        { .id = pl_id_make(PL_FFN_UP, 0, -1), .cols = 256, .sum2 = nothing, .count = 0 },
+    };
+    pl_stats stats = { .stat = stat, .count = 2, .path = "s.gguf" };
+    pl_plan_options o = { .threads = 2, .stats = &stats };
+    pl_recipe r = { .encoder = "best" };
+    assert_ok(pl_recipe_wish(&r, "q2_k_s"));
+    pl_plan *plan;
+    assert_ok(make(s, &r, &o, &plan));
+    int low = 0;
+    for (int i = 0; i < plan->steps; i++) low += plan->step[i].out.type.element == &pl_dtypes[PL_Q2_K];
+    ck_assert_int_eq(plan->blind, low - 3);             /* token table and two with statistics */
+    ck_assert(pl_plan_blind(plan, step_of(plan, PL_ATTN_K, 0)));
+    ck_assert(!pl_plan_blind(plan, step_of(plan, PL_ATTN_Q, 0)));
+    ck_assert(!pl_plan_blind(plan, step_of(plan, PL_TOKEN_EMBD, -1)));
+    ck_assert(!pl_plan_blind(plan, step_of(plan, PL_ATTN_NORM, 0)));
+    pl_coverage c;
+    assert_ok(pl_plan_coverage(plan, s->model, &c));
+    ck_assert_int_eq(c.matrices, 2 + 7 * 8);
+    ck_assert_int_eq(c.without, 7 * 8);
+    ck_assert_int_eq(c.unseen, 0);                      /* it is no expert's */
+    ck_assert_int_eq(c.columns, 512);
+    ck_assert_int_eq(c.lifted, 255);
+    r.encoder = "rtn";                                  /* takes them as they are */
+    assert_ok(make(s, &r, &o, &plan));
+    assert_ok(pl_plan_coverage(plan, s->model, &c));
+    ck_assert_int_eq(c.columns, 0);
+    r = wish(PL_F16);
+    assert_ok(make(s, &r, &o, &plan));
+    assert_ok(pl_plan_coverage(plan, s->model, &c));
+    ck_assert_int_eq(c.matrices, 0);
+    stat[0].cols = 255;
+    assert_fails(make(s, &r, &o, &plan), PL_E_INPUT, "s.gguf: statistics of 255 columns");
+    pl_source_close(s);
+}
+END_TEST
+
 START_TEST(no_type)
 {
     pl_source *s = fake_model_create(&(fake_options){ 0 });
     pl_recipe r = { 0 };
     pl_plan *plan = (void *)1;
-    assert_fails(make(s, &r, &(pl_plan_options){ 0 }, &plan), PL_E_WISH, "no storage type given");
+    assert_fails(make(s, &r, &(pl_plan_options){ 0 }, &plan), PL_E_WISH, "no type given");
     ck_assert_ptr_null(plan);
     pl_source_close(s);
 }
@@ -328,7 +425,8 @@ int main(void)
 {
     const TTest *const tests[] = {
         every_tensor_once, input_order_does_not_matter, fallback_to_shorter_blocks, fallback_to_f16, choice_of_method,
-        rules_of_the_recipe, no_type, memory_limit, ranges_of_rows, digest_tells_plans_apart,
+        rules_of_the_recipe, mixes, kept_tensors, statistics, no_type, memory_limit, ranges_of_rows,
+        digest_tells_plans_apart,
         bits_per_weight, without_memory,
     };
     return run_suite("plan", tests, PL_COUNT(tests));

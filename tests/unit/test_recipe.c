@@ -31,6 +31,13 @@ static pl_tensor tensor(int role, int layer, const char *name)
     return (pl_tensor){ .id = pl_id_make(role, layer, -1), .name = name };
 }
 
+static pl_rule *rule_of(pl_recipe *recipe, const pl_tensor *t, const char *name)
+{
+    pl_rule *rule;
+    assert_ok(pl_recipe_match(recipe, t, name, &rule));
+    return rule;
+}
+
 START_TEST(whole_recipe)
 {
     pl_recipe r = loaded("{\"schema\":\"planish.recipe/1\",\"type\":\"Q4_0\",\"method\":\"rtn\",\"rules\":["
@@ -65,7 +72,7 @@ START_TEST(command_line_comes_first)
     assert_ok(load("{\"type\":\"q4_0\",\"method\":\"rtn\"}", &r));
     ck_assert_str_eq(pl_type_name(&r.type), "q8_0");
     ck_assert_str_eq(r.method, "copy");
-    assert_fails(load("{\"type\":\"q9\"}", &r), PL_E_WISH, "unknown storage type 'q9'");
+    assert_fails(load("{\"type\":\"q9\"}", &r), PL_E_WISH, "unknown type 'q9'");
 }
 END_TEST
 
@@ -75,7 +82,7 @@ START_TEST(refusals)
     refused("{\"types\":\"q4_0\"}", "unknown key 'types'; known are schema, type, method, rules");
     refused("{\"schema\":\"planish.recipe/2\"}", "schema is 'planish.recipe/2'");
     refused("{\"schema\":1}", "'schema' should be a string");
-    refused("{\"type\":\"q4\"}", "unknown storage type 'q4'; known are");
+    refused("{\"type\":\"q4\"}", "unknown type 'q4'; known are");
     refused("{\"type\":4}", "'type' should be a string");
     refused("{\"type\":null}", "'type' should be a string");
     refused("{\"method\":true}", "'method' should be a string");
@@ -148,12 +155,69 @@ START_TEST(first_match_decides)
         { tensor(PL_ATTN_Q + PL_BIAS, -1, "LM_HEAD"), -1 },
     };
     for (int i = 0; i < PL_COUNT(cases); i++) {
-        pl_rule *rule = pl_recipe_match(&r, &cases[i].t);
+        pl_rule *rule = rule_of(&r, &cases[i].t, NULL);
         ck_assert_ptr_eq(rule, cases[i].rule < 0 ? NULL : &r.rule[cases[i].rule]);
     }
     r = loaded("{\"rules\":[{\"type\":\"f32\"}]}");         /* no condition: everything */
     for (int i = 0; i < PL_COUNT(cases); i++)
-        ck_assert_ptr_eq(pl_recipe_match(&r, &cases[i].t), &r.rule[0]);
+        ck_assert_ptr_eq(rule_of(&r, &cases[i].t, NULL), &r.rule[0]);
+}
+END_TEST
+
+/* A mix where llama-quantize has one of that name, else a storage type; the command line's stays. */
+START_TEST(mixes_and_types)
+{
+    pl_recipe r = loaded("{\"type\":\"Q4_K\"}");
+    ck_assert_str_eq(pl_mix_name(r.mix), "q4_k_m");
+    ck_assert_str_eq(pl_type_name(&r.type), "q4_k");
+    r = loaded("{\"type\":\"mxfp4\"}");
+    ck_assert_ptr_null(r.mix);
+    ck_assert_str_eq(pl_type_name(&r.type), "mxfp4");
+    refused("{\"type\":\"q9_k\"}", "unknown type 'q9_k'; known are q1_0, ");
+    refused("{\"rules\":[{\"type\":\"q4_k_m\"}]}", "unknown storage type 'q4_k_m'");
+    r = (pl_recipe){ 0 };
+    assert_ok(pl_recipe_wish(&r, "nvfp4"));
+    assert_ok(load("{\"type\":\"q4_k_m\"}", &r));
+    ck_assert_ptr_null(r.mix);
+    ck_assert_str_eq(pl_type_name(&r.type), "nvfp4");
+    assert_fails(pl_recipe_wish(&r, "f8_e4m3"), PL_E_WISH, "unknown type 'f8_e4m3'");
+}
+END_TEST
+
+START_TEST(kept_tensors)
+{
+    const char *wishes[] = { "^blk\\.[01]\\.attn_v=q8_0", "lm_head|=$=f16" };
+    pl_recipe r = loaded("{\"type\":\"q4_0\",\"rules\":[{\"type\":\"f32\"}]}");
+    assert_ok(pl_recipe_keep(&r, wishes, 2, arena));
+    ck_assert_int_eq(r.rules, 3);
+    ck_assert_int_eq(r.kept, 2);
+    ck_assert_str_eq(r.rule[1].expression, "lm_head|=$");
+    pl_tensor v = tensor(PL_ATTN_V, 1, "layers.1.v_proj.weight"), out = tensor(PL_OUTPUT, -1, "lm_head.weight");
+    pl_tensor odd = tensor(PL_OUTPUT, -1, "lm_head\xff");
+    ck_assert_ptr_eq(rule_of(&r, &v, "blk.1.attn_v.weight"), &r.rule[0]);       /* the sink's name */
+    ck_assert_ptr_eq(rule_of(&r, &v, "blk.2.attn_v.weight"), &r.rule[2]);       /* neither: the recipe's own rule */
+    ck_assert_ptr_eq(rule_of(&r, &out, "output.weight"), &r.rule[1]);           /* the source's name */
+    ck_assert_ptr_eq(rule_of(&r, &odd, "output.weight"), &r.rule[2]);           /* no text, no match */
+    pl_recipe_release(&r);
+    static const struct { const char *wish, *part; } bad[] = {
+        { "attn_v", "--keep takes REGEX=TYPE, not 'attn_v'" }, { "=q8_0", "--keep takes REGEX=TYPE" },
+        { "attn_v=", "unknown storage type ''" },              { "attn_v=q4_k_m", "unknown storage type 'q4_k_m'" },
+        { "attn(=q8_0", "--keep: regular expression 'attn('" }, { "\xff=q8_0", "not UTF-8" },
+    };
+    for (int i = 0; i < PL_COUNT(bad); i++) {
+        r = (pl_recipe){ 0 };
+        const char *both[] = { wishes[0], bad[i].wish };
+        assert_fails(pl_recipe_keep(&r, both, 2, arena), PL_E_WISH, bad[i].part);
+        pl_recipe_release(&r);
+    }
+    r = (pl_recipe){ 0 };
+    const char *endless = "^(a|aa)+[bc]=q8_0";
+    assert_ok(pl_recipe_keep(&r, &endless, 1, arena));
+    char name[200] = "";
+    memset(name, 'a', sizeof name - 1);
+    pl_rule *rule;
+    assert_fails(pl_recipe_match(&r, &v, name, &rule), PL_E_WISH, "the regular expression gave up");
+    pl_recipe_release(&r);
 }
 END_TEST
 
@@ -180,7 +244,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        whole_recipe, command_line_comes_first, refusals, layers, first_match_decides, without_memory,
+        whole_recipe, command_line_comes_first, refusals, layers, first_match_decides, mixes_and_types,
+        kept_tensors, without_memory,
     };
     return run_suite("recipe", tests, PL_COUNT(tests));
 }
