@@ -48,7 +48,7 @@ typedef struct pl_target {
     pl_type *choice;            /* [tensors] what the recipe gets */
     int64_t wanted, bytes;      /* of the whole output */
     int probes_asked, probes_run;       /* passes through the model; of these not found in the cache */
-    double loss;                /* predicted: mean KL divergence in nats with probes, else a sum of relative errors */
+    double loss;                /* predicted: mean KL divergence in nats, with probes or by experience */
     double measured;            /* KL divergence of what was written; NaN: not measured */
     double seconds;
 } pl_target;

@@ -67,7 +67,7 @@ void pl_target_totals(const pl_target *t)
     char wanted[32], bytes[32];
     pl_ui_print("target: %s of %s bytes (%.2f %% below), ", pl_ui_count(t->bytes, bytes),
                 pl_ui_count(t->wanted, wanted), 100.0 * (double)(t->wanted - t->bytes) / (double)t->wanted);
-    if (t->wish.probe == PL_PROBE_NONE) pl_ui_print("sum of relative errors %.4f, not probed\n", t->loss);
+    if (t->wish.probe == PL_PROBE_NONE) pl_ui_print("loss about %.4f by usual costs of errors, not probed\n", t->loss);
     else {
         pl_ui_print("KL divergence %.4f predicted from %d passes (%d new)", t->loss, t->probes_asked, t->probes_run);
         if (isnan(t->measured)) pl_ui_print("\n");
@@ -95,7 +95,7 @@ void pl_target_json(const pl_target *t, pl_json_writer *w)
     pl_json_put_int(w, "bytes_wanted", t->wanted);
     pl_json_put_int(w, "bytes", t->bytes);
     pl_json_put_text(w, "probe", modes[t->wish.probe]);
-    pl_json_put_text(w, "loss_unit", t->wish.probe == PL_PROBE_NONE ? "relative" : "kld");
+    pl_json_put_text(w, "loss_unit", t->wish.probe == PL_PROBE_NONE ? "estimate" : "kld");
     pl_json_put_int(w, "passes", t->probes_asked);
     pl_json_put_int(w, "passes_new", t->probes_run);
     pl_json_put_number(w, "loss_predicted", t->loss);

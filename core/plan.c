@@ -67,7 +67,8 @@ static pl_status choose_method(pl_step *step, const pl_recipe *recipe, const pl_
     bool matrix = from->flags & PL_TENSOR_MATRIX;
     const char *name = rule && rule->method ? rule->method : recipe->method;
     if (!name || !matrix) {
-        name = matrix && recipe->encoder ? recipe->encoder : "rtn";
+        bool blocks = step->out.type.element && step->out.type.element->block > 1;
+        name = matrix && blocks && recipe->encoder ? recipe->encoder : "rtn";
         if (pl_type_equal(&from->type, &step->out.type)) name = "copy";
     }
     step->method = pl_method_find(registries->methods, name);
