@@ -226,13 +226,15 @@ static void find_probe_errors(pl_target *t, const pl_survey *survey)
  * errors of queries and keys mostly vanish in its weights. */
 static const struct { int role; double cost; } usual_cost[] = {
     { PL_TOKEN_EMBD, 1 }, { PL_OUTPUT, 7 }, { PL_ATTN_QKV, 8 }, { PL_ATTN_Q, 1.2 }, { PL_ATTN_K, 1.2 },
-    { PL_ATTN_V, 22 }, { PL_ATTN_O, 1.2 }, { PL_FFN_GATE_UP, 7 }, { PL_FFN_GATE, 6 }, { PL_FFN_UP, 8 }, { PL_FFN_DOWN, 4 },
+    { PL_ATTN_V, 22 }, { PL_ATTN_O, 1.2 }, { PL_FFN_GATE_UP, 7 }, { PL_FFN_GATE, 6 }, { PL_FFN_UP, 8 },
+    { PL_FFN_DOWN, 4 },
 };
 
 static double cost_of(const pl_model *model, const pl_target_item *item)
 {
     double cost = 4;
-    if (item->id.role == PL_TOKEN_EMBD && pl_model_find(model, pl_id_make(PL_OUTPUT, -1, -1)) < 0) return 8;    /* both */
+    bool tied = pl_model_find(model, pl_id_make(PL_OUTPUT, -1, -1)) < 0;
+    if (item->id.role == PL_TOKEN_EMBD && tied) return 8;       /* it is both */
     for (int i = 0; i < PL_COUNT(usual_cost); i++)
         if (usual_cost[i].role == item->id.role) cost = usual_cost[i].cost;
     return item->id.layer < 0 ? cost : cost / pl_max64(1, model->hp.layers);
