@@ -8,12 +8,13 @@
 #include "runtime-check/probe.h"
 
 enum {
-    CTX = 256, WINDOWS = 4,     /* of the probes */
+    CTX = 256,                  /* tokens of a probe's window */
+    WINDOWS_TENSOR = 2, WINDOWS_LAYER = 4,      /* many probes of few windows tell more than few of many */
     ROLES = 10                  /* probed beside the layers, about */
 };
 
 /* Up to so many operations matrices are probed one by one, layers and roles; a core does about 1e11 a second. */
-static const double most_by_tensor = 1.5e14, most_by_layer = 6e14;
+static const double most_by_tensor = 1e14, most_by_layer = 6e14;
 
 /* How a probe encodes: coarsely enough to be told from rounding, by the quicker method. The second where rows are too
  * short for the first. */
@@ -37,19 +38,19 @@ typedef struct prober {
     int total, done;
 } prober;
 
-static const pl_probe_options *probe_options(const pl_target *t, pl_probe_options *o)
+static pl_probe_options probe_options(const pl_target *t, int mode)
 {
-    *o = (pl_probe_options){ .text = t->wish.calib, .ctx = CTX, .windows = WINDOWS };
-    return o;
+    return (pl_probe_options){ .text = t->wish.calib, .ctx = CTX,
+                               .windows = mode == PL_PROBE_TENSOR ? WINDOWS_TENSOR : WINDOWS_LAYER };
 }
 
 static pl_status open_probe(const pl_target *t, pl_source **model, pl_probe **probe)
 {
     pl_source *inner;
-    pl_probe_options o;
+    const pl_probe_options o = probe_options(t, t->wish.probe);
     PL_TRY(pl_wire_open(t->wish.model, &(pl_open_options){ PL_OPEN_MAP, t->wish.pre }, &inner));
     PL_TRY(pl_overlay_create(inner, model));
-    return pl_probe_create(*model, probe_options(t, &o), t->pool, probe);
+    return pl_probe_create(*model, &o, t->pool, probe);
 }
 
 static pl_status replace_item(prober *p, const pl_target_item *item)
@@ -79,7 +80,8 @@ static pl_status key_of(const prober *p, int layer, int role, pl_digest *key)
 {
     pl_hash *hash;
     PL_TRY(pl_hash_create(&hash));
-    const int32_t numbers[] = { CTX, WINDOWS, p->t->stats != NULL, probe_type[0], probe_type[1] };
+    const pl_probe_options o = probe_options(p->t, p->t->wish.probe);
+    const int32_t numbers[] = { o.ctx, o.windows, p->t->stats != NULL, probe_type[0], probe_type[1] };
     pl_hash_update(hash, PL_VERSION, sizeof PL_VERSION);
     pl_hash_update(hash, p->survey->digest.byte, sizeof p->survey->digest.byte);
     pl_hash_update(hash, p->text.byte, sizeof p->text.byte);
@@ -173,17 +175,23 @@ static pl_status probe_layers(prober *p, double *loss)
     return code;
 }
 
+/* Operations of this many probes. */
+static double cost_of_probes(const pl_target *t, int mode, int probes)
+{
+    const pl_probe_options o = probe_options(t, mode);
+    return pl_probe_cost(t->source->model, &o) * probes;
+}
+
 /* By what the wish says, else by what it costs: that depends on the model alone, not on the machine, so that the
  * same wish gives the same types everywhere. */
 static int choose_mode(const pl_target *t)
 {
-    pl_probe_options o;
     if (!t->wish.calib) return PL_PROBE_NONE;
     if (t->wish.probe != PL_PROBE_AUTO) return t->wish.probe;
     if (t->source->model->hp.encoder) return PL_PROBE_NONE;
-    double cost = pl_probe_cost(t->source->model, probe_options(t, &o));
-    if (cost * t->items <= most_by_tensor) return PL_PROBE_TENSOR;
-    if (cost * (t->source->model->hp.layers + ROLES) <= most_by_layer) return PL_PROBE_LAYER;
+    int layers = t->source->model->hp.layers;
+    if (cost_of_probes(t, PL_PROBE_TENSOR, t->items) <= most_by_tensor) return PL_PROBE_TENSOR;
+    if (cost_of_probes(t, PL_PROBE_LAYER, layers + ROLES) <= most_by_layer) return PL_PROBE_LAYER;
     pl_log(PL_LOG_WARN, "the model is large: its matrices are not probed unless --probe layer asks for it");
     return PL_PROBE_NONE;
 }
