@@ -74,16 +74,19 @@ def update(path, got, default):
     write(path, "".join(line + "\n" for line in lines), default)
 
 
-def execute(planish, script, folder):
+def execute(planish, script, folder, sanitized):
     """-> exit code, standard output, standard error, largest resident set in MiB."""
     env = {**os.environ, "PATH": os.path.dirname(planish) + os.pathsep + os.environ["PATH"], "LC_ALL": "C.UTF-8",
-           "SOURCE": ROOT, "E2E": HERE, "PYTHON": sys.executable, "HOME": folder}
+           "SOURCE": ROOT, "E2E": HERE, "PYTHON": sys.executable, "HOME": folder,
+           "PLANISH_SANITIZED": "yes" if sanitized else ""}
     for name in ("PLANISH_DEBUG", "OPENBLAS_NUM_THREADS"):
         env.pop(name, None)
     done = subprocess.run(["bash", "-c", '. "$E2E/prelude.sh"; . "$1"', "case", script], cwd=folder, env=env,
                           stdin=subprocess.DEVNULL, capture_output=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     out, err = (normal(b.decode("utf-8", "replace"), folder) for b in (done.stdout, done.stderr))
+    # How far slow work has come is told after some seconds only.
+    err = re.sub(r"^\w+: \d+ % \(.*\)\n", "", err, flags=re.M)
     return done.returncode, out, err, peak
 
 
@@ -95,7 +98,7 @@ def main():
     limit = int(limit.group(1)) if limit else 256
     folder = os.path.realpath(tempfile.mkdtemp(prefix="planish-e2e-"))
     try:
-        code, out, err, peak = execute(planish, script, folder)
+        code, out, err, peak = execute(planish, script, folder, "--no-limits" in options)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if code == SKIP:
