@@ -69,7 +69,7 @@ else
     compile build-clang
     suites build-clang unit kernels golden
     configure build-asan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized \
-        -Db_lundef=false -Db_sanitize=address,undefined
+        -Db_lundef=false -Db_sanitize=address,undefined -Dmpi=disabled
     compile build-asan
     suites build-asan unit property fuzz e2e
 fi

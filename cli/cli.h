@@ -2,6 +2,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include "core/convert.h"
 #include "core/json.h"
 #include "core/pool.h"
 #include "core/sink.h"
@@ -13,7 +14,8 @@ typedef struct pl_command {
     pl_status (*run)(int argc, const char **argv);
 } pl_command;
 
-extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_check, pl_cmd_run, pl_cmd_bench, pl_cmd_calibrate;
+extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_merge, pl_cmd_check, pl_cmd_run, pl_cmd_bench,
+    pl_cmd_calibrate;
 
 /* wire.c: the registries of the leaves. */
 extern const pl_registries pl_wire_registries;
@@ -24,6 +26,13 @@ pl_digest pl_wire_sink_digest(const pl_sink *sink);
 /* Statistics of a model's activations from a file, memory from arena; warns if some matrices have none. */
 pl_status pl_wire_stats(const char *path, const pl_model *model, pl_arena *arena, pl_stats **out);
 pl_status pl_wire_stats_save(const char *path, const pl_stats *stats, const pl_model *model, bool force);
+
+/* ranks.c: the processes that mpirun or srun started together. *out: NULL if this one is alone; PL_E_WISH if it is
+ * not and planish was built without MPI. From then on only the first of them prints. */
+pl_status pl_ranks_start(const pl_ranks **out);
+void pl_ranks_end(void);
+/* What all agree on: a failure of any is one of all. Ranks may be NULL. */
+pl_status pl_ranks_agree(const pl_ranks *ranks, pl_status mine);
 
 /* ui.c: how results, messages and progress look. */
 void pl_ui_start(bool quiet, bool verbose);

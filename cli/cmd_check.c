@@ -1,6 +1,7 @@
 /* cmd_check.c: planish check. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/opts.h"
@@ -9,13 +10,15 @@
 
 static const pl_usage usage = {
     .command = "check",
-    .arguments = "OUT.gguf --against MODEL --text FILE [options]",
+    .arguments = "OUT.gguf... --against MODEL --text FILE [options]",
     .summary = "Runs a packed model and its original over the same text, side by side, and reports\n"
                "perplexity, KL divergence, agreement, size and speed. Thresholds make it a gate: exit code 1\n"
                "when one is missed. Without --against it reports perplexity alone. Encoders are judged by the\n"
-               "cosine of their embeddings.",
+               "cosine of their embeddings. Several packed models share one run of the original; each is compared\n"
+               "with the first of them, window by window.",
     .example = "  planish check smol.gguf --against SmolLM2-135M --text wikitext2-test.txt --chunks 16 --max-kld 0.1",
     .positional = 1,
+    .most = PL_MAX_CANDIDATES,
 };
 
 /* "missing" for values that were not measured. */
@@ -85,20 +88,98 @@ static pl_status fill_table(pl_table *table, const pl_check_result *r)
     return row(table, "speed", r->pp_tps, "%.1f", note);
 }
 
-static pl_status print_result(const pl_check_result *r)
+/* ---- several candidates, a line for each ---- */
+
+static pl_status line_of_predictions(pl_table *table, const pl_check_result *r)
 {
+    char size[24], bits[24], ppl[24], kld[48], top[24], change[64], p[24];
+    number(r->bpw_file, "%.3f", bits, sizeof bits);
+    number(r->ppl, "%.4f", ppl, sizeof ppl);
+    number(r->top1, "%.2f %%", top, sizeof top);
+    number(r->paired.p, "%.2g", p, sizeof p);
+    if (isnan(r->kld_mean)) snprintf(kld, sizeof kld, "-");
+    else snprintf(kld, sizeof kld, "%.6f +- %.2g", r->kld_mean, r->kld_err);
+    number(100 * r->paired.change, "%+.2f %%", change, sizeof change);
+    if (!isnan(r->paired.error)) {
+        size_t len = strlen(change);
+        snprintf(change + len, sizeof change - len, " +- %.2f %%", 100 * r->paired.error);
+    }
+    return pl_table_row(table, (const char *[]){ r->model, pl_ui_bytes(r->size_bytes, size), bits, ppl, kld, top,
+                                                 change, p });
+}
+
+static pl_status line_of_embeddings(pl_table *table, const pl_check_result *r)
+{
+    char size[24], bits[24], mean[24], low[24], lowest[24], change[24];
+    number(r->bpw_file, "%.3f", bits, sizeof bits);
+    number(r->cos_mean, "%.6f", mean, sizeof mean);
+    number(r->cos_p01, "%.6f", low, sizeof low);
+    number(r->cos_min, "%.6f", lowest, sizeof lowest);
+    number(r->sim_rms, "%.6f", change, sizeof change);
+    return pl_table_row(table, (const char *[]){ r->model, pl_ui_bytes(r->size_bytes, size), bits, mean, low, lowest,
+                                                 change });
+}
+
+static pl_status fill_lines(pl_table *table, const pl_check_result *r, int count)
+{
+    static const char *const predicted[] = { "model", "size", "bits/weight", "perplexity", "KL divergence",
+                                             "same top token", "against the first", "p" };
+    static const char *const embedded[] = { "model", "size", "bits/weight", "cosine", "lowest 1 %", "lowest",
+                                            "change of similarity" };
+    PL_TRY(pl_table_row(table, r->encoder ? embedded : predicted));
+    for (int i = 0; i < count; i++) PL_TRY((r->encoder ? line_of_embeddings : line_of_predictions)(table, &r[i]));
+    return PL_OK;
+}
+
+/* What is the same for all lines. */
+static void print_shared(const pl_check_result *r, int count)
+{
+    const pl_check_result *known = r;       /* values that are not finite hide the original's figures */
+    for (int i = 0; i < count && known->nonfinite; i++) known = &r[i];
+    if (r->encoder) {
+        pl_ui_print("%d passages, %lld tokens; original against itself: 1 - %.1g\n", r->chunks,
+                    (long long)r->tokens_scored, known->cos_floor);
+        return;
+    }
+    pl_ui_print("%lld tokens in %d windows of %d", (long long)r->tokens_scored, r->chunks, r->options.ctx);
+    if (r->against)
+        pl_ui_print("; original: perplexity %.4f, against itself: %.1g", known->ppl_base, known->kld_floor);
+    pl_ui_print("\n");
+}
+
+static bool all_passed(const pl_check_result *r, int count)
+{
+    bool passed = true;
+    for (int i = 0; i < count; i++) passed &= r[i].passed;
+    return passed;
+}
+
+static pl_status print_table(const pl_check_result *r, int count)
+{
+    const bool one[] = { false, true, false }, more[] = { false, true, true, true, true, true, true, true };
+    int columns = r->encoder ? 7 : r->against ? 8 : 4;
     pl_table *table;
-    PL_TRY(pl_table_create(3, (bool[]){ false, true, false }, &table));
-    pl_status code = fill_table(table, r);
+    PL_TRY(count > 1 ? pl_table_create(columns, more, &table) : pl_table_create(3, one, &table));
+    pl_status code = count > 1 ? fill_lines(table, r, count) : fill_table(table, r);
     if (code == PL_OK) pl_table_print(table);
     pl_table_destroy(table);
-    for (int i = 0; i < r->missed_count; i++) pl_ui_print("missed: %s\n", r->missed[i]);
-    pl_ui_print("%s\n", r->passed ? "passed" : "FAILED");
     return code;
 }
 
+static pl_status print_results(const pl_check_result *r, int count)
+{
+    PL_TRY(print_table(r, count));
+    if (count > 1) print_shared(r, count);
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < r[i].missed_count; k++)
+            pl_ui_print("missed: %s%s%s\n", count > 1 ? r[i].model : "", count > 1 ? ": " : "", r[i].missed[k]);
+    pl_ui_print("%s\n", all_passed(r, count) ? "passed" : "FAILED");
+    return PL_OK;
+}
+
 typedef struct arguments {
-    const char *model, *against, *json, *pre;
+    const char *model[PL_MAX_CANDIDATES], *against, *json, *pre;
+    int count;
     int32_t threads, protocol, bos, mode;
     pl_check_options check;
 } arguments;
@@ -122,8 +203,9 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
         { "threads", 'j', PL_OPT_INT, &a->threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
         { "json", 0, PL_OPT_TEXT, &a->json, "FILE", "write the report (docs/report.md); - prints it instead of the table", 0, 0, NULL },
     };
-    PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), &a->model, help));
+    PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), a->model, help));
     if (*help) return PL_OK;
+    while (a->count < PL_MAX_CANDIDATES && a->model[a->count]) a->count++;
     if (!c->text) return pl_fail(PL_E_WISH, "no --text given to measure on");
     if (!a->against && !(isnan(c->max_ppl_ratio) && isnan(c->max_kld) && isnan(c->min_top1) && isnan(c->min_cosine)))
         return pl_fail(PL_E_WISH, "thresholds compare with the original: --against is missing");
@@ -133,14 +215,27 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
     return PL_OK;
 }
 
-static pl_status report(const arguments *a, const pl_check_result *result)
+static pl_status report(const arguments *a, const pl_check_result *results)
 {
-    if (!a->json) return print_result(result);
-    char *text;
-    PL_TRY(pl_check_json(result, &text));
-    pl_status code = pl_ui_json(text, a->json);
-    pl_free(text);
-    if (code == PL_OK && a->json[0] != '-') code = print_result(result);
+    if (a->json) {
+        char *text;
+        PL_TRY(pl_check_json(results, a->count, &text));
+        pl_status code = pl_ui_json(text, a->json);
+        pl_free(text);
+        PL_TRY(code);
+    }
+    if (!a->json || a->json[0] != '-') PL_TRY(print_results(results, a->count));
+    return all_passed(results, a->count) ? PL_OK : PL_E_CHECK;
+}
+
+static pl_status run_with(const arguments *a, pl_source **model, pl_source *against, pl_pool *pool)
+{
+    pl_check_result *results = pl_alloc(a->count, sizeof *results);
+    if (!results) return PL_E_MEMORY;
+    pl_status code = pl_check_run(model, a->count, against, &a->check, pool, results);
+    if (code == PL_OK) code = report(a, results);
+    for (int i = 0; i < a->count; i++) pl_check_release(&results[i]);
+    pl_free(results);
     return code;
 }
 
@@ -151,19 +246,16 @@ static pl_status run(int argc, const char **argv)
     PL_TRY(parse(argc, argv, &a, &help));
     if (help) return PL_OK;
     const pl_open_options how = { PL_OPEN_MAP, a.pre };
-    pl_source *model = NULL, *against = NULL;
+    pl_source *model[PL_MAX_CANDIDATES] = { NULL }, *against = NULL;
     pl_pool *pool = NULL;
-    pl_check_result result = { 0 };
-    pl_status code = pl_wire_open(a.model, &how, &model);
+    pl_status code = PL_OK;
+    for (int i = 0; code == PL_OK && i < a.count; i++) code = pl_wire_open(a.model[i], &how, &model[i]);
     if (code == PL_OK && a.against) code = pl_wire_open(a.against, &how, &against);
     if (code == PL_OK) code = pl_pool_create(a.threads, &pool);
-    if (code == PL_OK) code = pl_check_run(model, against, &a.check, pool, &result);
-    if (code == PL_OK) code = report(&a, &result);
-    if (code == PL_OK && !result.passed) code = PL_E_CHECK;
-    pl_check_release(&result);
+    if (code == PL_OK) code = run_with(&a, model, against, pool);
     pl_pool_destroy(pool);
     pl_source_close(against);
-    pl_source_close(model);
+    for (int i = 0; i < a.count; i++) pl_source_close(model[i]);
     return code;
 }
 

@@ -10,8 +10,9 @@
 #include "core/log.h"
 
 typedef struct arguments {
-    const char *model, *out, *type, *recipe, *to, *pre, *stats;
-    bool dry_run, force, json, allow_nonfinite, pure;
+    const char *model, *out, *type, *recipe, *to, *pre, *stats, *share;
+    bool dry_run, force, json, allow_nonfinite, pure, resume;
+    int part, parts;            /* as --part says; 0: all */
     int32_t threads, encoder;
     int64_t memory, max_shard;
     pl_opt_list keep;
@@ -28,9 +29,13 @@ typedef struct job {
     pl_plan *plan;
     pl_target target;           /* with a size to reach */
     pl_coverage coverage;       /* with statistics */
+    pl_pool *pool;
+    const pl_ranks *ranks;      /* NULL: one process */
     const char *warning[3];
     int warnings;
 } job;
+
+static const int64_t FOLDER_SHARD = 5000000000;     /* bytes of a file in a folder, as Hugging Face and MLX cut them */
 
 /* As --encoder names them, and the methods they are. */
 #define ENCODERS "best|reference"
@@ -43,7 +48,8 @@ static const pl_usage usage = {
                "it: most matrices get the type of that name, those on which more depends another; --pure\n"
                "gives all of them one type. Norms and biases stay f32, and matrices whose rows do not fill\n"
                "the type's blocks become another type (the plan says which). Under OUT stands a whole file\n"
-               "or nothing; so it is with all files of a split output.",
+               "or nothing; so it is with all files of a split output. After a kill the same command with\n"
+               "--resume goes on.",
     .example = "  planish convert SmolLM2-135M -o smol.gguf --type q4_k_m\n"
                "  planish convert SmolLM2-135M -o smol.gguf --type q4_0 --pure --dry-run\n"
                "  planish convert SmolLM2-135M -o smol.gguf --type q4_k_m --keep '^output|ffn_down=q8_0'\n"
@@ -53,10 +59,20 @@ static const pl_usage usage = {
 
 #define LINE "\n" "                              "  /* where help begins */
 
+static pl_status parse_share(arguments *a)
+{
+    int end = 0;
+    if (!a->share) return PL_OK;
+    if (sscanf(a->share, "%9d/%9d%n", &a->part, &a->parts, &end) == 2 && !a->share[end] && a->part >= 1 &&
+        a->part <= a->parts && a->parts <= PL_MAX_SHARES)
+        return PL_OK;
+    return pl_fail(PL_E_WISH, "--part takes I/N with I from 1 to N and N up to %d, not '%s'", PL_MAX_SHARES, a->share);
+}
+
 static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
 {
     const pl_opt opts[] = {
-        { "out", 'o', PL_OPT_TEXT, &a->out, "FILE", "the file to write", 0, 0, NULL },
+        { "out", 'o', PL_OPT_TEXT, &a->out, "FILE", "the file or folder to write", 0, 0, NULL },
         { "type", 't', PL_OPT_TEXT, &a->type, "TYPE", "a mix: q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_0 iq4_nl iq4_xs" LINE
           "q3_k_l q3_k_m q3_k_s iq3_m iq3_s iq3_xs iq3_xxs q2_k q2_k_s iq2_m iq2_s iq2_xs iq2_xxs" LINE
           "iq1_m iq1_s tq2_0 tq1_0 q2_0 q1_0 mxfp4_moe (q5_k q4_k q3_k: their _m);" LINE
@@ -77,17 +93,23 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
         { "pre", 0, PL_OPT_TEXT, &a->pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
         { "threads", 'j', PL_OPT_INT, &a->threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
         { "memory", 'm', PL_OPT_SIZE, &a->memory, "SIZE", "own memory to stay below, as 500M or 1GiB", 0, 0, NULL },
-        { "max-shard-size", 0, PL_OPT_SIZE, &a->max_shard, "SIZE", "cut the output into files of at most this size, OUT-00001-of-0000N.gguf", 0, 0, NULL },
+        { "max-shard-size", 0, PL_OPT_SIZE, &a->max_shard, "SIZE", "cut the output into files of at most this size, OUT-00001-of-0000N.gguf;" LINE
+          "folders: of 5G if nothing is said", 0, 0, NULL },
         { "force", 'f', PL_OPT_FLAG, &a->force, NULL, "replace an existing output", 0, 0, NULL },
+        { "resume", 0, PL_OPT_FLAG, &a->resume, NULL, "go on with what a killed or failed run of the same command finished (docs/resume.md)", 0, 0, NULL },
+        { "part", 0, PL_OPT_TEXT, &a->share, "I/N", "convert only this share of the output; 'planish merge' joins them (docs/cluster.md)", 0, 0, NULL },
         { "json", 0, PL_OPT_FLAG, &a->json, NULL, "print the result as JSON, with each tensor's error", 0, 0, NULL },
         { "allow-nonfinite", 0, PL_OPT_FLAG, &a->allow_nonfinite, NULL, "keep weights that are NaN or infinite; without it they are refused", 0, 0, NULL },
-        { "to", 0, PL_OPT_TEXT, &a->to, "FORMAT", "gguf (default), digest (writes nothing, prints a digest)", 0, 0, NULL },
+        { "to", 0, PL_OPT_TEXT, &a->to, "FORMAT", "gguf (default); mlx: a folder for mlx-lm, TYPE is affine{2,3,4,5,6,8}-g{32,64,128}," LINE
+          "mxfp4, mxfp8, nvfp4 or floats; dense: a Hugging Face folder, TYPE is bf16 (default)," LINE
+          "f16 or f32; digest: writes nothing, prints a digest", 0, 0, NULL },
     };
     PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), &a->model, help));
     if (*help) return PL_OK;
-    if (!a->out && !a->dry_run && !strcmp(a->to, "gguf"))
+    if (!a->out && !a->dry_run && strcmp(a->to, "digest") && strcmp(a->to, "count"))
         return pl_fail(PL_E_WISH, "no output named; usage: planish convert %s", usage.arguments);
     if (a->out && !a->out[0]) return pl_fail(PL_E_WISH, "--out takes a file's name, not ''");
+    PL_TRY(parse_share(a));
     a->target.model = a->model;
     a->target.pre = a->pre;
     return pl_target_check(&a->target, a->type);
@@ -234,7 +256,7 @@ static void print_totals(const job *j)
     if (sink->files > 1) snprintf(files, sizeof files, " in %d files", sink->files);
     pl_ui_print("size:   %s bytes (%s)%s, %.3f bits per weight in the blocks, %.3f over the whole %s\n",
                 pl_ui_count(plan->bytes, count), pl_ui_bytes(plan->bytes, bytes), files, body, file,
-                sink->files > 1 ? "output" : "file");
+                sink->files > 1 || sink->ops->flags & PL_SINK_FOLDER ? "output" : "file");
     pl_ui_print("memory: at most %s of its own, %d thread%s\n", pl_ui_bytes(plan->peak, peak),
                 plan->threads, plan->threads == 1 ? "" : "s");
     print_coverage(j);
@@ -260,9 +282,14 @@ static pl_status print_done(const job *j, double seconds, const char *digest)
         if (pl_tensor_bytes(&j->source->model->tensor[step->tensor], &bytes) == PL_OK) input += bytes;
         tensors += step->id.expert <= 0;        /* those of all experts are one */
     }
-    PL_TRY(pl_sink_file_name(j->sink, j->a->out ? j->a->out : "", 0, name));
-    if (j->sink->files > 1) snprintf(more, sizeof more, " and %d more", j->sink->files - 1);
-    pl_ui_print("%s %s%s: %d tensors in %.2f s (%s/s of input)\n", digest ? "digest" : "wrote",
+    bool folder = j->sink->ops->flags & PL_SINK_FOLDER;
+    if (folder) snprintf(name, sizeof name, "%s", j->a->out);
+    else PL_TRY(pl_sink_file_name(j->sink, j->a->out ? j->a->out : "", 0, name));
+    if (j->sink->files > 1 && !folder) snprintf(more, sizeof more, " and %d more", j->sink->files - 1);
+    if (j->a->parts)
+        pl_ui_print("wrote part %d of %d of %s%s in %.2f s\n", j->a->part, j->a->parts, name, more, seconds);
+    else
+        pl_ui_print("%s %s%s: %d tensors in %.2f s (%s/s of input)\n", digest ? "digest" : "wrote",
                 digest ? digest : name, more, tensors, seconds,
                 pl_ui_bytes((int64_t)((double)input / (seconds > 1e-9 ? seconds : 1e-9)), read));
     print_totals(j);
@@ -285,7 +312,7 @@ static pl_status warn_all(job *j)
     if (!model->vocab) PL_TRY(warn(j, "the input has no vocabulary: no engine will read text with the output"));
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[i];
-        if (!(t->flags & PL_TENSOR_MATRIX) || t->type.element->block == 1) continue;
+        if (!(t->flags & PL_TENSOR_MATRIX) || !pl_type_coded(&t->type)) continue;
         PL_TRY(warn(j, pl_arena_format(j->arena, "the input is quantized already (%s): what that lost stays lost",
                                        pl_type_name(&t->type))));
         break;
@@ -299,19 +326,20 @@ static pl_status warn_all(job *j)
 static pl_status work(job *j)
 {
     const arguments *a = j->a;
-    pl_pool *pool = NULL;
+    pl_status code = PL_OK;
     double *error = NULL;
-    pl_status code = pl_pool_create(j->plan->threads, &pool);
-    if (code == PL_OK && a->json) {
+    if (a->json) {
         error = pl_alloc(j->plan->steps, sizeof *error);
         if (!error) code = PL_E_MEMORY;
     }
     double began = pl_seconds();
     pl_nonfinite found = { 0 };
     pl_convert_options options = { .force = a->force, .measure = a->json,
-                                   .nonfinite = a->allow_nonfinite ? &found : NULL };
+                                   .nonfinite = a->allow_nonfinite ? &found : NULL, .resume = a->resume,
+                                   .part = a->part, .parts = a->parts, .ranks = j->ranks };
+    code = pl_ranks_agree(j->ranks, code);
     if (code == PL_OK)
-        code = pl_convert(j->plan, j->source, j->sink, a->out ? a->out : "", pool, &options, error);
+        code = pl_convert(j->plan, j->source, j->sink, a->out ? a->out : "", j->pool, &options, error);
     double seconds = pl_seconds() - began;
     if (code == PL_OK && found.count)
         pl_log(PL_LOG_WARN, "values that are not finite: %lld, the first in tensor '%s' row %lld column %lld",
@@ -319,11 +347,11 @@ static pl_status work(job *j)
     char text[40], *digest = NULL;
     if (code == PL_OK && !strcmp(a->to, "digest"))
         digest = pl_digest_text(pl_wire_sink_digest(j->sink), text);
-    else if (code == PL_OK && targeted(a)) code = pl_target_verify(&j->target, j->sink, a->out);
+    else if (code == PL_OK && targeted(a) && !a->parts && (!j->ranks || j->ranks->rank == 0))
+        code = pl_target_verify(&j->target, j->sink, a->out);
     if (code == PL_OK)
         code = a->json ? print_json(j, error, seconds, digest, found.count) : print_done(j, seconds, digest);
     pl_free(error);
-    pl_pool_destroy(pool);
     return code;
 }
 
@@ -334,6 +362,7 @@ static pl_status read_wish(const arguments *a, pl_recipe *recipe, pl_arena *aren
     recipe->encoder = encoder_methods[a->encoder];
     if (a->type) PL_TRY(pl_recipe_wish(recipe, a->type));
     if (a->recipe) PL_TRY(pl_recipe_load(a->recipe, recipe, arena));
+    if (!recipe->type.scheme && !strcmp(a->to, "dense")) PL_TRY(pl_recipe_wish(recipe, "bf16"));
     return a->keep.count ? pl_recipe_keep(recipe, a->keep.text, a->keep.count, arena) : PL_OK;
 }
 
@@ -351,15 +380,27 @@ static pl_status plan(job *j)
     return stats ? pl_plan_coverage(j->plan, source->model, &j->coverage) : PL_OK;
 }
 
-static pl_status convert(job *j)
+/* All that is known before the first weight is read. */
+static pl_status prepare(job *j)
 {
     const arguments *a = j->a;
     PL_TRY(read_wish(a, &j->recipe, j->arena));
     PL_TRY(pl_wire_sink(a->to, &j->sink));
-    PL_TRY(pl_wire_open(a->model, &(pl_open_options){ PL_OPEN_WINDOWS, a->pre }, &j->source));
-    j->sink->max_shard = a->max_shard;
+    unsigned flags = j->sink->ops->flags;
+    if (flags & PL_SINK_FOLDER) j->recipe.pure = true;      /* mixes are of GGUF's types */
+    pl_open_options options = { flags & PL_SINK_AS_STORED ? PL_OPEN_STORED : PL_OPEN_WINDOWS, a->pre };
+    PL_TRY(pl_wire_open(a->model, &options, &j->source));
+    j->sink->max_shard = a->max_shard ? a->max_shard : flags & PL_SINK_FOLDER ? FOLDER_SHARD : 0;
     PL_TRY(plan(j));
     PL_TRY(warn_all(j));
+    return pl_pool_create(j->plan->threads, &j->pool);
+}
+
+static pl_status convert(job *j)
+{
+    const arguments *a = j->a;
+    PL_TRY(pl_ranks_start(&j->ranks));
+    PL_TRY(pl_ranks_agree(j->ranks, prepare(j)));
     if (!a->dry_run) return work(j);
     if (a->json) return print_json(j, NULL, 0, NULL, 0);
     PL_TRY(targeted(a) ? pl_target_table(&j->target) : print_parts(j->plan));
@@ -376,6 +417,7 @@ static pl_status run(int argc, const char **argv)
     job j = { .a = &a };
     pl_status code = pl_arena_create(&j.arena);
     if (code == PL_OK) code = convert(&j);
+    pl_pool_destroy(j.pool);
     pl_sink_close(j.sink);
     pl_source_close(j.source);
     pl_recipe_release(&j.recipe);

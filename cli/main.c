@@ -11,7 +11,7 @@
 #include "core/linalg.h"
 
 static const pl_command *const commands[] = {
-    &pl_cmd_inspect, &pl_cmd_calibrate, &pl_cmd_convert, &pl_cmd_check, &pl_cmd_run, &pl_cmd_bench,
+    &pl_cmd_inspect, &pl_cmd_calibrate, &pl_cmd_convert, &pl_cmd_merge, &pl_cmd_check, &pl_cmd_run, &pl_cmd_bench,
 };
 
 static void show_help(void)
@@ -34,10 +34,12 @@ static void show_version(void)
            PL_BUILD, __VERSION__, pl_linalg_version(), pl_cpu_names(pl_cpu_flags(), flags, sizeof flags));
 }
 
-/* Interrupted: nothing half-written stays behind. */
+/* Interrupted: nothing half-written stays behind, but what --resume can go on with. */
 static void on_interrupt(int number)
 {
-    pl_outfile_unlink_all();
+    static const char kept[] = "\nplanish: interrupted; what is finished is kept: the same command with --resume goes "
+                               "on\n";
+    if (pl_outfile_unlink_all() && write(STDERR_FILENO, kept, sizeof kept - 1) < 0) _exit(PL_E_IO);
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -73,6 +75,7 @@ int main(int argc, char **argv)
     pl_status code = run(argc, (const char **)argv);
     pl_ui_end();
     if (code == PL_OK) code = pl_ui_flush();
+    pl_ranks_end();
     if (code > PL_E_CHECK && pl_error()[0]) fprintf(stderr, "planish: %s\n", pl_error());
     return pl_status_exit(code);
 }

@@ -153,13 +153,16 @@ pl_status pl_opts_parse(int argc, const char **argv, const pl_usage *usage, cons
     if (code == PL_OK && got < -1)
         code = pl_fail(PL_E_WISH, "%s: %s; see 'planish %s --help'",
                        poptBadOption(context, POPT_BADOPTION_NOALIAS), poptStrerror(got), usage->command);
-    int found = 0;
+    int found = 0, most = usage->most > usage->positional ? usage->most : usage->positional;
     const char *extra = NULL;
     for (const char *arg; code == PL_OK && (arg = poptGetArg(context)) != NULL;) {
-        if (found < usage->positional) code = keep(strdup(arg), &positional[found++]);
+        if (found < most) code = keep(strdup(arg), &positional[found++]);
         else if (!extra) extra = arg;
     }
-    if (code == PL_OK && extra)
+    if (code == PL_OK && extra && most > usage->positional)
+        code = pl_fail(PL_E_WISH, "more than %d arguments, the next is '%s'; usage: planish %s %s", most, extra,
+                       usage->command, usage->arguments);
+    else if (code == PL_OK && extra)
         code = pl_fail(PL_E_WISH, "unexpected argument '%s'; usage: planish %s %s", extra,
                        usage->command, usage->arguments);
     else if (code == PL_OK && found < usage->positional)

@@ -33,12 +33,13 @@ typedef struct pl_usage {
     const char *arguments;      /* "MODEL -o OUT.gguf --type TYPE" */
     const char *summary;        /* one paragraph */
     const char *example;        /* lines that can be pasted */
-    int positional;             /* how many arguments without dashes, exactly */
+    int positional;             /* how many arguments without dashes, exactly or (if `most` is more) at least */
+    int most;                   /* up to so many; 0: positional */
 } pl_usage;
 
-/* Parses argv[1..]. positional [usage->positional]. *help is true when --help was asked for and shown:
- * the command returns PL_OK at once. Strings live until the process ends. PL_E_WISH names the option,
- * what was expected and what was found. */
+/* Parses argv[1..]. positional [the larger of usage's two], of which those not given stay as they are. *help is true
+ * when --help was asked for and shown: the command returns PL_OK at once. Strings live until the process ends.
+ * PL_E_WISH names the option, what was expected and what was found. */
 pl_status pl_opts_parse(int argc, const char **argv, const pl_usage *usage, const pl_opt *opts,
                         int count, const char **positional, bool *help);
 

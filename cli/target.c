@@ -19,14 +19,14 @@ static const struct { int type; bool only_short; } usual[] = {
 
 static bool only_short(const pl_target *t, int type)
 {
-    for (int i = 0; !t->wish.types && i < PL_COUNT(usual); i++)
+    for (int i = 0; !t->types_wanted && i < PL_COUNT(usual); i++)
         if (t->type[type].element == &pl_dtypes[usual[i].type]) return usual[i].only_short;
     return false;
 }
 
 static pl_status read_types(pl_target *t)
 {
-    const char *at = t->wish.types;
+    const char *at = t->types_wanted;
     if (!at) {
         for (int i = 0; i < PL_COUNT(usual); i++)
             if (usual[i].type < PL_DTYPES) t->type[t->types++] = pl_type_plain(usual[i].type);
@@ -47,12 +47,18 @@ static pl_status read_types(pl_target *t)
     return t->types ? PL_OK : pl_fail(PL_E_WISH, "--target-types takes names of types between commas");
 }
 
+/* Is it what was asked for, but for what sink and method add: the type of scales, a factor of the whole matrix? */
+static bool is_kind(const pl_type *type, const pl_type *asked)
+{
+    if (type->element != asked->element || type->bits != asked->bits) return false;
+    return type->group == asked->group || !asked->group;
+}
+
 /* Does this type make sense for that matrix? The plan says whether it can be had. */
 static bool is_candidate(const pl_target *t, int type, const pl_tensor *m)
 {
-    const pl_dtype *element = t->type[type].element;
-    if (m->cols % element->block != 0) return false;
-    if (t->wish.types) return true;
+    if (m->cols % pl_type_span(&t->type[type]) != 0) return false;
+    if (t->types_wanted) return true;
     if (only_short(t, type) && m->cols % PL_MAX_BLOCK == 0) return false;
     return pl_stats_find(t->stats, m->id) || !pl_mix_wants_stats(NULL, &t->type[type], m->id);
 }
@@ -121,7 +127,7 @@ static pl_status measure_bytes(planner *p, int type)
             if (!(model->tensor[step->tensor].flags & PL_TENSOR_MATRIX)) continue;
             left--;
             bool has = bytes >= 0 && is_candidate(t, type, &model->tensor[step->tensor]) &&
-                       pl_type_equal(&step->out.type, &t->type[type]);
+                       is_kind(&step->out.type, &t->type[type]);
             bytes = has ? bytes + pl_packed_bytes(&step->out) : -1;
         }
         t->item[i].bytes[type] = pl_max64(bytes, 0);
@@ -303,7 +309,8 @@ pl_status pl_target_choose(const pl_target_wish *wish, pl_source *source, pl_sin
 {
     double began = pl_seconds();
     *t = (pl_target){ .wish = *wish, .arena = arena, .source = source, .stats = options->stats,
-                        .threads = options->threads, .measured = NAN };
+                        .threads = options->threads, .measured = NAN,
+                        .types_wanted = wish->types ? wish->types : sink->ops->target_types };
     PL_TRY(wanted_bytes(t));
     PL_TRY(read_types(t));
     t->choice = PL_ZNEW(arena, pl_type, source->model->tensors);

@@ -41,6 +41,7 @@ typedef struct pl_target {
     pl_cache *cache;
     pl_pool *pool;
     int threads;
+    const char *types_wanted;   /* names between commas: the user's or the sink's; NULL: the usual ones */
     pl_type type[PL_DTYPES_READ];       /* candidates */
     int types;
     pl_target_item *item;       /* in the order of the output */

@@ -277,10 +277,13 @@ pl_status pl_target_verify(pl_target *t, const pl_sink *sink, const char *path)
     pl_source *model = NULL, *written = NULL;
     pl_probe *probe = NULL;
     if (t->wish.probe == PL_PROBE_NONE) return PL_OK;
-    PL_TRY(pl_sink_file_name(sink, path, 0, name));
+    if (!(sink->ops->flags & PL_SINK_FOLDER)) {
+        PL_TRY(pl_sink_file_name(sink, path, 0, name));
+        path = name;
+    }
     pl_status code = pl_pool_create(t->threads, &t->pool);
     if (code == PL_OK) code = open_probe(t, &model, &probe);
-    if (code == PL_OK) code = pl_wire_open(name, &(pl_open_options){ PL_OPEN_MAP, t->wish.pre }, &written);
+    if (code == PL_OK) code = pl_wire_open(path, &(pl_open_options){ PL_OPEN_MAP, t->wish.pre }, &written);
     if (code == PL_OK) code = pl_probe_model(probe, written, &t->measured);
     pl_source_close(written);
     pl_probe_destroy(probe);

@@ -20,7 +20,7 @@ static unsigned detect(void)
         flags |= PL_CPU_AVX512;
     if ((flags & PL_CPU_AVX512) && __builtin_cpu_supports("avx512vnni")) flags |= PL_CPU_VNNI;
     if ((flags & PL_CPU_AVX512) && __builtin_cpu_supports("avx512vbmi")) flags |= PL_CPU_VBMI;
-#elif defined(__aarch64__)
+#elif defined(PL_NEON)
     flags |= PL_CPU_NEON;
 #endif
     return flags;
@@ -35,6 +35,7 @@ unsigned pl_cpu_flags(void)
     if (mask && !strcmp(mask, "scalar")) flags = 0;
     else if (mask && !strcmp(mask, "avx2")) flags &= PL_CPU_AVX2;
     else if (mask && !strcmp(mask, "avx512")) flags &= PL_CPU_AVX2 | PL_CPU_AVX512;
+    else if (mask && !strcmp(mask, "neon")) flags &= PL_CPU_NEON;
     known = flags + 1;
     return flags;
 }

@@ -1,4 +1,4 @@
-/* cpu.h: what this processor can do, masked by PLANISH_CPU=scalar|avx2|avx512 for tests. */
+/* cpu.h: what this processor can do, masked by PLANISH_CPU=scalar|avx2|avx512|neon for tests. */
 #ifndef CORE_CPU_H
 #define CORE_CPU_H
 

@@ -110,7 +110,7 @@ static void decode_f8_e8m0(const void *blocks, float *out, int64_t count)
     }
 }
 
-const pl_dtype pl_dtypes[PL_DTYPES_READ] = {
+const pl_dtype pl_dtypes[PL_DTYPES_ALL] = {
     [PL_F32]  = { "f32",  1,  4,  0,  "F32",  NULL, decode_f32,  { -1, -1 }, NULL },
     [PL_F16]  = { "f16",  1,  2,  1,  "F16",  NULL, pl_f16_to_f32_plain, { -1, -1 }, NULL },
     [PL_BF16] = { "bf16", 1,  2,  30, "BF16", NULL, pl_bf16_to_f32_plain, { -1, -1 }, NULL },
@@ -122,6 +122,9 @@ const pl_dtype pl_dtypes[PL_DTYPES_READ] = {
     [PL_F8_E4M3] = { "f8_e4m3", 1, 1, -1, "F8_E4M3", NULL, decode_f8_e4m3, { -1, -1 }, NULL },
     [PL_F8_E5M2] = { "f8_e5m2", 1, 1, -1, "F8_E5M2", NULL, decode_f8_e5m2, { -1, -1 }, NULL },
     [PL_F8_E8M0] = { "f8_e8m0", 1, 1, -1, "F8_E8M0", NULL, decode_f8_e8m0, { -1, -1 }, NULL },
+    [PL_F4_E2M1] = { "f4_e2m1", 2, 1, -1, "F4", NULL, pl_decode_f4_e2m1, { -1, -1 }, NULL },
+    [PL_U32] = { "u32", 1, 4, -1, "U32", NULL, NULL, { -1, -1 }, NULL },
+    [PL_U8] = { "u8", 1, 1, -1, "U8", NULL, NULL, { -1, -1 }, NULL },
     [PL_Q2_K] = { "q2_k", 256, 84, 10, NULL, NULL, pl_decode_q2_k, { 80, 82 }, NULL },
     [PL_Q3_K] = { "q3_k", 256, 110, 11, NULL, NULL, pl_decode_q3_k, { 108, -1 }, NULL },
     [PL_Q4_K] = { "q4_k", 256, 144, 12, NULL, NULL, pl_decode_q4_k, { 0, 2 }, NULL },
@@ -211,6 +214,13 @@ void pl_decoders_init(pl_decoders *list, unsigned cpu_flags)
         pl_decoders_iq_avx512(list);
         pl_decoders_k_avx512(list);
         pl_decoders_low_avx512(list);
+    }
+#elif defined(PL_NEON)
+    if (cpu_flags & PL_CPU_NEON) {
+        pl_decoders_neon(list);
+        pl_decoders_iq_neon(list);
+        pl_decoders_k_neon(list);
+        pl_decoders_low_neon(list);
     }
 #endif
 }

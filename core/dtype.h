@@ -32,10 +32,14 @@ enum {
     PL_F8_E4M3 = PL_DTYPES,     /* 4 bits of exponent, bias 7; no infinity, 0x7f and 0xff are NaN */
     PL_F8_E5M2,                 /* the upper byte of an f16 */
     PL_F8_E8M0,                 /* scales: 2^(e - 127), 0xff is NaN */
-    PL_DTYPES_READ
+    PL_F4_E2M1,                 /* two values in a byte, the first in its low bits */
+    PL_DTYPES_READ,
+    PL_U32 = PL_DTYPES_READ,    /* words of codes and bytes of zero points: no weights, decode is NULL */
+    PL_U8,
+    PL_DTYPES_ALL
 };
 enum { PL_MAX_BLOCK = 256 };    /* elements of a block, at most */
-extern const pl_dtype pl_dtypes[PL_DTYPES_READ];
+extern const pl_dtype pl_dtypes[PL_DTYPES_ALL];
 
 /* NULL when there is none. Names compare without case. */
 const pl_dtype *pl_dtype_find(const char *name);

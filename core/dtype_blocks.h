@@ -33,6 +33,7 @@ bool pl_bad_iq1_m(const uint8_t *block);
 /* dtype_fp4.c */
 void pl_decode_mxfp4(const void *blocks, float *out, int64_t count);
 void pl_decode_nvfp4(const void *blocks, float *out, int64_t count);
+void pl_decode_f4_e2m1(const void *blocks, float *out, int64_t count);
 bool pl_bad_mxfp4(const uint8_t *block);
 bool pl_bad_nvfp4(const uint8_t *block);
 
@@ -43,6 +44,11 @@ void pl_decoders_k_avx2(pl_decoders *list);
 void pl_decoders_k_avx512(pl_decoders *list);
 void pl_decoders_low_avx2(pl_decoders *list);
 void pl_decoders_low_avx512(pl_decoders *list);
+/* dtype_neon.c and dtype_*_neon.c */
+void pl_decoders_neon(pl_decoders *list);
+void pl_decoders_iq_neon(pl_decoders *list);
+void pl_decoders_k_neon(pl_decoders *list);
+void pl_decoders_low_neon(pl_decoders *list);
 
 /* 4-bit floats E2M1 times two, by code; the scales below are halved instead. Code 8 is +0, as in ggml. */
 #define PL_E2M1_TWICE 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12

@@ -56,3 +56,12 @@ bool pl_bad_nvfp4(const uint8_t *block)
         if ((block[s] & 0x7f) == 0x7f) return true;
     return false;
 }
+
+void pl_decode_f4_e2m1(const void *blocks, float *out, int64_t count)
+{
+    const uint8_t *p = blocks;
+    for (int64_t i = 0; i < count; i += 2, p++) {
+        out[i] = 0.5f * (float)e2m1_twice[*p & 15];
+        out[i + 1] = 0.5f * (float)e2m1_twice[*p >> 4];
+    }
+}

@@ -1,4 +1,4 @@
-/* fs.c: reading by windows and guarded maps, whole files or none for writing. */
+/* fs.c: reading by windows and guarded maps; paths; the process. */
 #include "core/fs.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -148,6 +147,12 @@ void pl_file_advise(pl_file *file, int64_t offset, int64_t len)
     posix_fadvise(file->fd, offset, len, POSIX_FADV_WILLNEED);
 }
 
+bool pl_file_has_data(pl_file *file, int64_t offset, int64_t len)
+{
+    off_t data = lseek(file->fd, offset, SEEK_DATA);
+    return data < 0 ? errno != ENXIO : data < offset + len;
+}
+
 static void set_handler(void)
 {
     page_size = (size_t)sysconf(_SC_PAGESIZE);
@@ -234,6 +239,12 @@ bool pl_path_same(const char *a, const char *b)
     return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
+pl_status pl_file_remove(const char *path)
+{
+    if (unlink(path) == 0 || errno == ENOENT) return PL_OK;
+    return pl_fail(PL_E_IO, "cannot remove '%s': %s", path, strerror(errno));
+}
+
 pl_status pl_path_join(char *out, size_t size, const char *dir, const char *name)
 {
     size_t len = strlen(dir);
@@ -242,261 +253,6 @@ pl_status pl_path_join(char *out, size_t size, const char *dir, const char *name
     if (n < 0 || (size_t)n >= size)
         return pl_fail(PL_E_INPUT, "path '%s/%s' is longer than %zu bytes", dir, name, size - 1);
     return PL_OK;
-}
-
-/* ---- writing ---- */
-
-struct pl_outfile {
-    char *path, *temporary;
-    int fd, slot;               /* -1: none; slot: in open_outputs */
-    bool force;
-};
-
-/* What has to go if the process is interrupted: temporary files of the outputs under way, and the
- * first of a set that are being renamed. */
-static char *_Atomic open_outputs[PL_MAX_OUTFILES];
-typedef struct renaming { pl_outfile **file; int count; atomic_int from; } renaming;
-static renaming *_Atomic half_named;        /* file[from .. count-1] have their names */
-
-void pl_outfile_unlink_all(void)
-{
-    for (int i = 0; i < PL_MAX_OUTFILES; i++) {
-        char *path = atomic_load(&open_outputs[i]);
-        if (path) unlink(path);
-    }
-    const renaming *set = atomic_load(&half_named);
-    for (int i = set ? atomic_load(&set->from) : 0; set && i < set->count; i++)
-        unlink(set->file[i]->path);
-}
-
-/* False if there is no slot left. */
-static bool remember(pl_outfile *file)
-{
-    for (int i = 0; i < PL_MAX_OUTFILES; i++) {
-        char *none = NULL;
-        if (!atomic_compare_exchange_strong(&open_outputs[i], &none, file->temporary)) continue;
-        file->slot = i;
-        return true;
-    }
-    return false;
-}
-
-/* Folder of a path, in a buffer of PATH_MAX bytes. */
-static void folder_of(const char *path, char *out, size_t size)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash) snprintf(out, size, ".");
-    else if (slash == path) snprintf(out, size, "/");
-    else snprintf(out, size, "%.*s", (int)(slash - path), path);
-}
-
-static pl_status check_space(const char *folder, int64_t bytes)
-{
-    struct statvfs fs;
-    if (bytes <= 0 || statvfs(folder, &fs) != 0) return PL_OK;
-    unsigned __int128 have = (unsigned __int128)fs.f_bavail * fs.f_frsize;
-    if (have >= (unsigned __int128)bytes) return PL_OK;
-    return pl_fail(PL_E_IO, "not enough room in '%s': %lld bytes are needed, %lld are free", folder,
-                   (long long)bytes, (long long)have);
-}
-
-/* A device or pipe (/dev/null): to be written to, never to be replaced by a file. */
-static bool is_special(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
-}
-
-/* Is there anything of this name, be it a link to nowhere? */
-static bool is_taken(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0;
-}
-
-pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outfile **out)
-{
-    *out = NULL;
-    char folder[PATH_MAX];
-    folder_of(path, folder, sizeof folder);
-    if (!pl_path_is_dir(folder))
-        return pl_fail(PL_E_IO, "cannot write '%s': the folder '%s' does not exist", path, folder);
-    if (pl_path_is_dir(path)) return pl_fail(PL_E_WISH, "cannot write '%s': it is a folder", path);
-    if (is_special(path))
-        return pl_fail(PL_E_WISH, "cannot write '%s': it is a device or a pipe", path);
-    if (!force && is_taken(path))
-        return pl_fail(PL_E_WISH, "'%s' exists already; --force replaces it", path);
-    PL_TRY(check_space(folder, bytes));
-    pl_outfile *file = pl_alloc(1, sizeof *file);
-    if (!file) return PL_E_MEMORY;
-    file->fd = file->slot = -1;
-    file->force = force;
-    size_t size = strlen(path) + 32;
-    file->path = pl_strdup(path);
-    file->temporary = pl_alloc((int64_t)size, 1);
-    if (!file->path || !file->temporary) {
-        pl_outfile_abandon(file);
-        return PL_E_MEMORY;
-    }
-    snprintf(file->temporary, size, "%s.partial-%ld", path, (long)getpid());
-    unlink(file->temporary);        /* of a dead process that had our number */
-    if (!remember(file)) {
-        pl_outfile_abandon(file);
-        return pl_fail(PL_E_WISH, "more than %d files to write at a time", PL_MAX_OUTFILES);
-    }
-    file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file->fd < 0) {
-        pl_status code = pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
-        pl_outfile_abandon(file);
-        return code;
-    }
-    /* Claims the room at once where the file system can: a full disk shows now, not at the end. The
-     * size stays what was written, there as elsewhere. */
-    if (bytes > 0 && fallocate(file->fd, FALLOC_FL_KEEP_SIZE, 0, bytes) != 0 &&
-        (errno == ENOSPC || errno == EFBIG)) {
-        pl_status code = pl_fail(PL_E_IO, "cannot write '%s': %s (%lld bytes are needed)", path,
-                                 strerror(errno), (long long)bytes);
-        pl_outfile_abandon(file);
-        return code;
-    }
-    *out = file;
-    return PL_OK;
-}
-
-pl_status pl_outfile_write(pl_outfile *file, int64_t offset, const void *data, size_t len)
-{
-    const uint8_t *from = data;
-    while (len) {
-        ssize_t n = pwrite(file->fd, from, len, offset);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0)
-            return pl_fail(PL_E_IO, "writing '%s' at byte %lld failed: %s", file->path,
-                           (long long)offset, strerror(n < 0 ? errno : EIO));
-        from += n;
-        offset += n;
-        len -= (size_t)n;
-    }
-    return PL_OK;
-}
-
-pl_status pl_outfile_sync(pl_outfile *file)
-{
-    if (fsync(file->fd) != 0)
-        return pl_fail(PL_E_IO, "writing '%s' failed: %s", file->path, strerror(errno));
-    return PL_OK;
-}
-
-/* Renames without replacing; file systems that cannot promise that get a check first. */
-static int rename_new(const char *from, const char *to)
-{
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
-    if (errno != EINVAL && errno != ENOSYS) return -1;
-    if (is_taken(to)) {
-        errno = EEXIST;
-        return -1;
-    }
-    return rename(from, to);
-}
-
-static pl_status give_name(pl_outfile *file)
-{
-    if ((file->force ? rename : rename_new)(file->temporary, file->path) == 0) return PL_OK;
-    return pl_fail(errno == EEXIST ? PL_E_WISH : PL_E_IO, "cannot give '%s' its name: %s", file->path,
-                   strerror(errno));
-}
-
-/* Makes the name durable; not every file system can. */
-static void sync_folder(const char *path)
-{
-    char folder[PATH_MAX];
-    folder_of(path, folder, sizeof folder);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
-    close(fd);
-}
-
-/* Frees; leaves the files as they are. */
-static void release(pl_outfile *file)
-{
-    if (file->slot >= 0) atomic_store(&open_outputs[file->slot], NULL);
-    if (file->fd >= 0) close(file->fd);
-    pl_free(file->path);
-    pl_free(file->temporary);
-    pl_free(file);
-}
-
-/* Names from the last file to the first, by which a set is opened. Until all have theirs, those that
- * have go with whatever ends the work. */
-static pl_status give_names(pl_outfile **file, int count)
-{
-    renaming set = { file, count, count };
-    if (count > 1) atomic_store(&half_named, &set);
-    pl_status code = PL_OK;
-    for (int i = count - 1; i >= 0 && code == PL_OK; i--) {
-        atomic_store(&set.from, i);
-        code = give_name(file[i]);
-        if (code == PL_OK) continue;
-        for (int k = i + 1; k < count; k++) unlink(file[k]->path);
-        if (i + 1 < count)
-            code = pl_fail_prefix(code, "%d of %d files had their names and were removed again: ",
-                                  count - i - 1, count);
-    }
-    atomic_store(&half_named, NULL);
-    return code;
-}
-
-pl_status pl_outfile_commit_all(pl_outfile **file, int count)
-{
-    pl_status code = PL_OK;
-    for (int i = 0; i < count && code == PL_OK; i++) code = pl_outfile_sync(file[i]);
-    if (code == PL_OK) code = give_names(file, count);
-    if (code == PL_OK) sync_folder(file[0]->path);
-    for (int i = 0; i < count; i++) {
-        if (code == PL_OK) release(file[i]);
-        else pl_outfile_abandon(file[i]);
-    }
-    return code;
-}
-
-pl_status pl_outfile_commit(pl_outfile *file) { return pl_outfile_commit_all(&file, 1); }
-
-void pl_outfile_abandon(pl_outfile *file)
-{
-    if (!file) return;
-    if (file->fd >= 0) unlink(file->temporary);
-    release(file);
-}
-
-/* To what has no name to be given at the end: standard output, a device, a pipe. */
-static pl_status write_stream(int fd, const char *name, const char *from, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, from, len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return pl_fail(PL_E_IO, "writing to %s failed: %s", name, strerror(errno));
-        from += n;
-        len -= (size_t)n;
-    }
-    return PL_OK;
-}
-
-pl_status pl_file_save(const char *path, const void *data, size_t len)
-{
-    if (!strcmp(path, "-")) return write_stream(STDOUT_FILENO, "standard output", data, len);
-    if (is_special(path)) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0) return pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
-        pl_status code = write_stream(fd, path, data, len);
-        close(fd);
-        return code;
-    }
-    pl_outfile *file;
-    PL_TRY(pl_outfile_create(path, (int64_t)len, true, &file));
-    pl_status code = pl_outfile_write(file, 0, data, len);
-    if (code == PL_OK) return pl_outfile_commit(file);
-    pl_outfile_abandon(file);
-    return code;
 }
 
 /* ---- the process ---- */

@@ -1,4 +1,4 @@
-/* half.c: rows of 16-bit floats in plain C, and the choice between this and half_avx2.c. */
+/* half.c: rows of 16-bit floats in plain C, and the choice between this and half_avx2.c or half_neon.c. */
 #include "core/half.h"
 
 #include <pthread.h>
@@ -56,6 +56,8 @@ void pl_half_rows_init(pl_half_rows *list, unsigned cpu_flags)
                             find_nonfinite };
 #if defined(PL_X86)
     if (cpu_flags & PL_CPU_AVX2) pl_half_rows_avx2(list);
+#elif defined(PL_NEON)
+    if (cpu_flags & PL_CPU_NEON) pl_half_rows_neon(list);
 #endif
 }
 

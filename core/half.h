@@ -70,6 +70,7 @@ typedef struct pl_half_rows {
 } pl_half_rows;
 void pl_half_rows_init(pl_half_rows *list, unsigned cpu_flags);
 void pl_half_rows_avx2(pl_half_rows *list);     /* part of it: replaces what AVX2 does faster */
+void pl_half_rows_neon(pl_half_rows *list);
 
 /* Plain C, the definition for rows. */
 void pl_f16_to_f32_plain(const void *in, float *out, int64_t count);

@@ -36,6 +36,13 @@ struct pl_method {
     bool (*accepts)(const pl_step *step, const pl_tensor *from);
     /* Scratch bytes per worker that encode needs for `count` rows. */
     int64_t (*scratch)(const pl_step *step, const pl_tensor *from, int64_t count);
+    /* The type that it would rather fill in place of the wish: with more parts, if the sink takes them. NULL: the
+     * wish. */
+    pl_type (*refine)(pl_type wish);
+    /* For a type whose matrix has one f32 of its own (a part of stride 0): what rows first .. first+count-1 ask for,
+     * >= 0. The largest over all rows is in that part before encode sees any of them. NULL: encode fills every part. */
+    pl_status (*reach)(const pl_step *step, const pl_input *in, int64_t first, int64_t count, float *number,
+                       pl_arena *scratch);
     /* Fills the parts of rows first .. first+count-1: rows->part[].ptr point to writable buffers. */
     pl_status (*encode)(const pl_step *step, const pl_input *in, int64_t first, int64_t count,
                         pl_packed *rows, pl_arena *scratch);
@@ -43,6 +50,8 @@ struct pl_method {
 
 /* By name; NULL if there is none. Lists end with NULL. */
 const pl_method *pl_method_find(const pl_method *const *methods, const char *name);
+/* The part that the step's method wants to know all rows for before it encodes any (see reach); -1: none. */
+int pl_step_shared(const pl_step *step);
 /* The grid whose span takes this type; NULL if none does. */
 const pl_grid *pl_grid_find(const pl_grid *const *grids, const pl_type *type, int64_t cols);
 

@@ -83,6 +83,9 @@ typedef struct pl_model {
     pl_vocab *vocab;            /* NULL once dropped, or when there is none */
     pl_meta *meta;              /* general.* and other keys to carry over */
     int metas;
+    const char *const *side;    /* [sides] paths of files beside the weights that say what they are: config.json,
+                                 * tokenizer.json ...; none of a GGUF file */
+    int sides;
     pl_tensor *tensor;
     int tensors;
     pl_model_entry *entry;      /* [tensors] sorted by identity, made by pl_model_index */

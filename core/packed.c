@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/packed_groups.h"
+
 /* ---- plain: one part, each row a whole number of blocks ---- */
 
 static pl_status too_large(const pl_packed *p)
@@ -65,6 +67,8 @@ static pl_status scaled_layout(pl_packed *p)
                             .stride = granule_bytes };
     p->part[1] = (pl_part){ .role = PL_SCALES, .id = -1, .dtype = type->scale, .bytes = scales,
                             .stride = type->group_rows ? across : 0 };
+    if (type->global)
+        p->part[p->nparts++] = (pl_part){ .role = PL_GLOBAL, .id = -1, .dtype = &pl_dtypes[PL_F32], .bytes = 4 };
     return PL_OK;
 }
 
@@ -74,7 +78,8 @@ static pl_status scaled_decode(const pl_packed *p, int64_t first, int64_t count,
     enum { AT_ONCE = 64 };
     const pl_dtype *element = p->type.element, *scale = p->type.scale;
     int64_t width = scaled_width(p), row_bytes = p->part[0].stride / p->granule;
-    float factor[AT_ONCE];
+    float factor[AT_ONCE], global = 1.0f;
+    if (p->type.global) memcpy(&global, p->part[2].ptr, sizeof global);
     for (int64_t r = first; r < first + count; r++, rows += p->cols) {
         const uint8_t *codes = p->part[0].ptr + r * row_bytes;
         const uint8_t *scales = p->part[1].ptr + r / p->granule * p->part[1].stride;
@@ -87,6 +92,7 @@ static pl_status scaled_decode(const pl_packed *p, int64_t first, int64_t count,
             pl_decode(element, codes + at / element->block * element->bytes, rows + at, n);
             for (int64_t i = at; i < at + n; i++) rows[i] *= factor[k % AT_ONCE];
         }
+        for (int64_t i = 0; p->type.global && i < p->cols; i++) rows[i] *= global;
     }
     return PL_OK;
 }
@@ -108,8 +114,25 @@ pl_type pl_type_scaled(const pl_dtype *codes, const pl_dtype *scales, int32_t ro
                       .group_rows = rows };
 }
 
+int32_t pl_type_span(const pl_type *type)
+{
+    bool by_rows = type->scheme == &pl_scheme_affine || (type->scheme == &pl_scheme_scaled && type->group_rows == 1);
+    if (by_rows && type->group) return type->group;
+    return type->element ? type->element->block : 1;
+}
+
+bool pl_type_coded(const pl_type *type)
+{
+    return type->element && (type->scheme != &pl_scheme_plain || type->element->block > 1);
+}
+
 pl_status pl_type_parse(const char *name, pl_type *out)
 {
+    if (pl_type_parse_groups(name, out)) return PL_OK;
+    if (!strcmp(name, "mxfp8")) {
+        *out = pl_type_scaled(&pl_dtypes[PL_F8_E4M3], &pl_dtypes[PL_F8_E8M0], 1, 32);
+        return PL_OK;
+    }
     const pl_dtype *dtype = pl_dtype_find(name);
     if (!dtype)
         return pl_fail(PL_E_WISH, "unknown storage type '%s'; known are %s", name, pl_type_list());
@@ -121,39 +144,42 @@ pl_status pl_type_parse(const char *name, pl_type *out)
 }
 
 /* With how many codes share a scale. */
-static const char *scaled_name(const pl_type *type)
+static void scaled_name(const pl_type *type, char *out, size_t size)
 {
-    static _Thread_local char name[4][48];
-    static _Thread_local int next;
-    char *out = name[next = (next + 1) % 4];
     const char *codes = type->element->name;
     if (type->group_rows > 1 || type->group)
-        snprintf(out, sizeof name[0], "%s %dx%d", codes, (int)type->group_rows, (int)type->group);
-    else snprintf(out, sizeof name[0], "%s per %s", codes, type->group_rows ? "row" : "tensor");
-    return out;
+        snprintf(out, size, "%s %dx%d%s", codes, (int)type->group_rows, (int)type->group, type->global ? " x1" : "");
+    else snprintf(out, size, "%s per %s", codes, type->group_rows ? "row" : "tensor");
 }
 
 const char *pl_type_name(const pl_type *type)
 {
+    static _Thread_local char name[4][48];
+    static _Thread_local int next;
     if (!type->scheme || !type->element) return "?";
-    return type->scheme == &pl_scheme_scaled ? scaled_name(type) : type->element->name;
+    if (type->scheme == &pl_scheme_plain) return type->element->name;
+    char *out = name[next = (next + 1) % 4];
+    (type->scheme == &pl_scheme_scaled ? scaled_name : pl_type_name_groups)(type, out, sizeof name[0]);
+    return out;
 }
 
 bool pl_type_equal(const pl_type *a, const pl_type *b)
 {
     return a->scheme == b->scheme && a->element == b->element && a->scale == b->scale &&
            a->bits == b->bits && a->group == b->group && a->group_rows == b->group_rows &&
-           a->symmetric == b->symmetric;
+           a->symmetric == b->symmetric && a->global == b->global;
 }
 
 const char *pl_type_list(void)
 {
-    static _Thread_local char list[256];
+    static _Thread_local char list[384];
     list[0] = 0;
     for (int i = 0; i < PL_DTYPES; i++) {
-        if (list[0]) strncat(list, ", ", sizeof list - strlen(list) - 1);
         strncat(list, pl_dtypes[i].name, sizeof list - strlen(list) - 1);
+        strncat(list, ", ", sizeof list - strlen(list) - 1);
     }
+    strncat(list, pl_type_groups_list, sizeof list - strlen(list) - 1);
+    strncat(list, ", mxfp8", sizeof list - strlen(list) - 1);
     return list;
 }
 

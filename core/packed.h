@@ -7,9 +7,17 @@
 
 typedef struct pl_packed pl_packed;
 
-/* How parts make a matrix. One row per scheme in packed.c: `plain` is one part of codes, each row a whole
- * number of blocks; `scaled` is codes [rows][cols] and one scale for each block of group_rows x group of
- * them, scales [ceil(rows / group_rows)][ceil(cols / group)]; a value is code times scale, in f32. */
+/* How parts make a matrix, in packed.c and packed_groups.c.
+ * plain: one part of codes, each row a whole number of blocks.
+ * scaled: codes [rows][cols] of a float type and one scale for each block of group_rows x group of them, scales
+ *   [ceil(rows / group_rows)][ceil(cols / group)]; a value is code times scale, in f32; with `global` that times one
+ *   f32 for the whole matrix (a third part).
+ * affine: whole numbers of `bits` bits, each row one stream of them in 32-bit words, lowest bits first, as many words
+ *   as it needs; scales and biases [rows][cols / group]; a value is code * scale + bias.
+ * ints: the same codes; scales [rows][ceil(cols / group)] and, unless symmetric, zero points of the same shape, u8;
+ *   a value is (code - zero) * scale, where a symmetric type's zero is 2^(bits - 1). Group 0: the whole row.
+ * This is how planish keeps them; formats that store the same numbers in another order (GPTQ, AWQ) are turned by
+ * their source and sink. */
 typedef struct pl_scheme {
     const char *name;
     int factors;                /* 2: a chain of two matrices, factor 0 meets x first */
@@ -23,20 +31,32 @@ typedef struct pl_scheme {
                         pl_arena *scratch);
 } pl_scheme;
 
-extern const pl_scheme pl_scheme_plain, pl_scheme_scaled;
+extern const pl_scheme pl_scheme_plain, pl_scheme_scaled, pl_scheme_affine, pl_scheme_ints;
 
 /* Storage type: what --type names. scheme NULL: no type. */
 typedef struct pl_type {
     const pl_scheme *scheme;
-    const pl_dtype *element, *scale;    /* of codes and of scales kept in a part of their own */
-    int32_t bits, group;                /* integer schemes; 0 for block types */
-    int32_t group_rows;                 /* scaled: rows and columns that share a scale; 0: all */
-    bool symmetric;
+    const pl_dtype *element, *scale;    /* of codes and of scales kept in a part of their own; scale NULL in a wish:
+                                         * the sink says which */
+    int32_t bits, group;                /* affine, ints: bits of a code; columns that share a scale; 0: all */
+    int32_t group_rows;                 /* scaled: rows that share a scale; 0: all */
+    bool symmetric, global;
 } pl_type;
 
-/* "q8_0" -> plain Q8_0. PL_E_WISH with the list of names if there is none that can be written. */
+/* "q8_0" -> plain Q8_0, "affine4-g64", "int4-g128", "int8", "mxfp8" ... PL_E_WISH with the list of names if there is
+ * none that can be written. */
 pl_status pl_type_parse(const char *name, pl_type *out);
 pl_type pl_type_plain(int dtype_index);
+/* scale: F32, F16, BF16 or NULL. */
+pl_type pl_type_affine(int bits, int group, const pl_dtype *scale);
+pl_type pl_type_ints(int bits, int group, bool symmetric, const pl_dtype *scale);
+/* A wish of affine or ints that leaves the type of scales open takes that of the weights, if it is F32, F16 or BF16,
+ * else BF16; other types as they are. */
+pl_type pl_type_scales_like(pl_type wish, const pl_dtype *weights);
+/* Columns of a row come in multiples of so many; 1: any. */
+int32_t pl_type_span(const pl_type *type);
+/* Is there more to a value than its own bits: blocks, scales? */
+bool pl_type_coded(const pl_type *type);
 /* Codes with a scale for each rows x cols of them; 0: as many as the matrix has. */
 pl_type pl_type_scaled(const pl_dtype *codes, const pl_dtype *scales, int32_t rows, int32_t cols);
 /* Its name, "f8_e4m3 128x128" for a scaled one; "?" for no type. Valid until the fourth call after. */
@@ -81,6 +101,11 @@ pl_status pl_packed_rows(const pl_packed *p, int64_t first, int64_t count, pl_pa
 /* Decodes rows to f32 [count][cols]; checks the range. scratch may be NULL for plain types. */
 pl_status pl_packed_decode(const pl_packed *p, int64_t first, int64_t count, float *rows,
                            pl_arena *scratch);
+
+/* Codes of one row, each below 2^bits, to its stream of pl_bits_words(n, bits) words and back; bits 1 .. 8. */
+static inline int64_t pl_bits_words(int64_t n, int bits) { return pl_ceil_div(n * bits, 32); }
+void pl_bits_pack(const uint8_t *codes, int64_t n, int bits, uint8_t *words);
+void pl_bits_unpack(const uint8_t *words, int64_t n, int bits, uint8_t *codes);
 
 /* Row r of a matrix in order `order` is row pl_order_source(r, order) in Hugging Face's order:
  * within a head of h rows, interleaved row 2j+s is half-split row s*h/2 + j. Order 0: r. */

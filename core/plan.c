@@ -22,12 +22,21 @@ static const struct { int wish, instead; } shorter[] = {
     { PL_IQ3_S, PL_IQ4_NL },    { PL_IQ1_S, PL_IQ4_NL },    { PL_IQ1_M, PL_IQ4_NL },    { PL_IQ4_XS, PL_IQ4_NL },
 };
 
-static pl_type fitting(const pl_dtype *wish, int64_t cols)
+/* What rows of `cols` values can be instead of `wish`: shorter blocks or groups, else the floats that they are. */
+static pl_type fitting(const pl_type *wish, const pl_tensor *from)
 {
-    for (int i = 0; i < PL_COUNT(shorter); i++)
-        if (wish == &pl_dtypes[shorter[i].wish] && cols % pl_dtypes[shorter[i].instead].block == 0)
-            return pl_type_plain(shorter[i].instead);
-    return pl_type_plain(PL_F16);
+    if (wish->scheme == &pl_scheme_plain) {
+        for (int i = 0; i < PL_COUNT(shorter); i++)
+            if (wish->element == &pl_dtypes[shorter[i].wish] && from->cols % pl_dtypes[shorter[i].instead].block == 0)
+                return pl_type_plain(shorter[i].instead);
+        return pl_type_plain(PL_F16);
+    }
+    pl_type type = *wish;
+    while (type.scheme == &pl_scheme_affine && type.group > 32) {
+        type.group /= 2;
+        if (from->cols % type.group == 0) return type;
+    }
+    return pl_type_coded(&from->type) ? pl_type_plain(PL_F16) : from->type;
 }
 
 /* What every step is made from. */
@@ -52,12 +61,25 @@ static pl_status wish_for(const planner *p, const pl_rule *rule, int tensor, pl_
     if (rule && rule->type.scheme) *wish = rule->type;
     *why = NULL;
     if (!(t->flags & PL_TENSOR_MATRIX) || !wish->element) return PL_OK;
-    int block = wish->element->block;
-    if (t->cols % block == 0) return PL_OK;
-    *why = pl_arena_format(p->arena, "rows of %lld are no multiple of %s's %d", (long long)t->cols,
-                           wish->element->name, block);
-    *wish = fitting(wish->element, t->cols);
+    if (p->sink->ops->form) *wish = p->sink->ops->form(p->sink, *wish, t);
+    int span = pl_type_span(wish);
+    if (t->cols % span == 0) return PL_OK;
+    *why = pl_arena_format(p->arena, "rows of %lld are no multiple of %s's %d", (long long)t->cols, pl_type_name(wish),
+                           span);
+    *wish = fitting(wish, t);
     return *why ? PL_OK : PL_E_MEMORY;
+}
+
+/* The wish with what is more to it: a factor of the whole matrix that the source has beside the same codes, or the
+ * parts that the method to be likes to have. */
+static pl_type refined(const planner *p, const pl_rule *rule, const pl_tensor *from, pl_type wish)
+{
+    const char *name = rule && rule->method ? rule->method : p->recipe->method;
+    if (!(from->flags & PL_TENSOR_MATRIX) || wish.scheme != &pl_scheme_plain) return wish;
+    if (!name && wish.element == from->type.element) return from->type;
+    if (!name) name = p->recipe->encoder;
+    const pl_method *method = name ? pl_method_find(p->registries->methods, name) : NULL;
+    return method && method->refine ? method->refine(wish) : wish;
 }
 
 /* Who fills the step: what the rule or recipe says, else copy for equal types, else the recipe's encoder. */
@@ -67,8 +89,7 @@ static pl_status choose_method(pl_step *step, const pl_recipe *recipe, const pl_
     bool matrix = from->flags & PL_TENSOR_MATRIX;
     const char *name = rule && rule->method ? rule->method : recipe->method;
     if (!name || !matrix) {
-        bool blocks = step->out.type.element && step->out.type.element->block > 1;
-        name = matrix && blocks && recipe->encoder ? recipe->encoder : "rtn";
+        name = matrix && pl_type_coded(&step->out.type) && recipe->encoder ? recipe->encoder : "rtn";
         if (pl_type_equal(&from->type, &step->out.type)) name = "copy";
     }
     step->method = pl_method_find(registries->methods, name);
@@ -114,6 +135,7 @@ static pl_status plan_step(const planner *p, int tensor, pl_step *step)
         return pl_fail(PL_E_INPUT, "%s: statistics of %lld columns for '%s', which has %lld", plan->stats->path,
                        (long long)step->stat->cols, t->name, (long long)t->cols);
     pl_packed resolved = { .rows = t->rows, .cols = t->cols };
+    wish = refined(p, rule, t, wish);
     PL_TRY(p->sink->ops->resolve(p->sink, p->model, t, wish, &resolved, &step->name, p->arena));
     PL_TRY(pl_packed_init(&step->out, resolved.type, resolved.rows, resolved.cols));
     step->out.order = resolved.order;
@@ -234,8 +256,7 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink
 /* Does the method find new bytes for this step's matrix, in blocks? */
 static bool searched(const pl_step *step)
 {
-    const pl_type *type = &step->out.type;
-    return type->element && type->element->block > 1 && strcmp(step->method->name, "copy");
+    return pl_type_coded(&step->out.type) && strcmp(step->method->name, "copy");
 }
 
 bool pl_plan_blind(const pl_plan *plan, const pl_step *step)

@@ -9,7 +9,10 @@ typedef struct pl_source pl_source;
 
 typedef enum pl_open_how {
     PL_OPEN_WINDOWS,            /* convert, inspect: reads windows with pread; packed() needs scratch */
-    PL_OPEN_MAP                 /* engine: maps the files; packed() points into the map */
+    PL_OPEN_MAP,                /* engine: maps the files; packed() points into the map */
+    PL_OPEN_STORED              /* windows, and values as the checkpoint has them, not as the architecture uses
+                                 * them (norms stored as w - 1), without tensors that are computed from its
+                                 * configuration: for sinks that write such a checkpoint again, no model to be run */
 } pl_open_how;
 
 typedef struct pl_open_options {

@@ -38,3 +38,19 @@ int64_t pl_stat_weights(const pl_stat *stat, float *out)
     for (int64_t c = 0; c < stat->cols; c++) out[c] *= scale;
     return lifted;
 }
+
+bool pl_stat_means(const pl_stat *stat, float *weight, float *mean)
+{
+    double all = 0;
+    for (int64_t c = 0; c < stat->cols; c++) all += stat->sum2[c];
+    double unit = sqrt(all / (double)stat->cols / stat->count);         /* root of the mean square */
+    if (!stat->sum || !(stat->count > 0 && unit > 0 && isfinite(unit))) return false;
+    pl_stat_weights(stat, weight);
+    for (int64_t c = 0; c < stat->cols; c++) {
+        double centre = stat->sum[c] / (stat->count + (double)PL_STAT_PRIOR), square = stat->sum2[c] / stat->count;
+        double rest = square > 0 ? 1 - centre * centre / square : 1;
+        mean[c] = (float)(centre / unit);
+        weight[c] *= (float)(rest < 0.1 ? 0.1 : rest);
+    }
+    return true;
+}

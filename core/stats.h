@@ -9,6 +9,7 @@ typedef struct pl_stat {
     pl_id id;                   /* of the matrix */
     int64_t cols;
     const float *sum2;          /* [cols] sum of x^2 over the rows seen, finite and >= 0 */
+    const float *sum;           /* [cols] sum of x, finite, sum^2 <= count * sum2 but for rounding; NULL: not known */
     float count;                /* rows seen; 0: none, the sums mean nothing */
 } pl_stat;
 
@@ -34,5 +35,11 @@ void pl_stat_importance(const pl_stat *stat, float *out);
  * were zeros. Returns how many columns were lifted to that hundredth. */
 enum { PL_STAT_PRIOR = 16 };
 int64_t pl_stat_weights(const pl_stat *stat, float *out);
+
+/* For errors that may cancel each other along the mean of the input: an error e of a row of weights costs the sum of
+ * weight[j] e[j]^2, and the square of the sum of mean[j] e[j] besides. Means are in units of the root of the mean
+ * square, few rows draw them towards zero; weight is what pl_stat_weights gives, less the share of the mean in it.
+ * Both [cols]. False if the means are not known; then nothing is written. */
+bool pl_stat_means(const pl_stat *stat, float *weight, float *mean);
 
 #endif

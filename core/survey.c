@@ -79,12 +79,13 @@ static pl_digest key_of(const job *j, const matrix *m, const pl_survey_way *way,
 static pl_status measure(const job *j, const matrix *m, const pl_survey_way *way, double *error, pl_arena *scratch)
 {
     const pl_tensor *t = &j->source->model->tensor[m->tensor];
+    const pl_type type = pl_type_scales_like(way->type, t->type.element);
     pl_step step = { .id = t->id, .tensor = m->tensor, .name = t->name, .method = way->method, .stat = m->stat,
-                     .grid = pl_grid_find(j->o->grids, &way->type, t->cols) };
+                     .grid = pl_grid_find(j->o->grids, &type, t->cols) };
     const pl_input in = { .memory = m->w, .rows = m->rows, .cols = t->cols, .name = t->name };
     *error = NAN;
-    if (t->cols % way->type.element->block != 0) return PL_OK;
-    PL_TRY(pl_packed_init(&step.out, way->type, m->rows, t->cols));
+    if (t->cols % pl_type_span(&type) != 0) return PL_OK;
+    PL_TRY(pl_packed_init(&step.out, type, m->rows, t->cols));
     if (way->method->accepts && !way->method->accepts(&step, t)) return PL_OK;
     pl_packed rows = step.out;
     for (int i = 0; i < rows.nparts; i++) {

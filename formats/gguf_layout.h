@@ -5,13 +5,14 @@
 #include "core/plan.h"
 #include "formats/gguf.h"
 
-/* A tensor of the output: one step of the plan, or those of all experts of a role and layer. */
+/* A tensor of the output: one part of one step of the plan, or those of all experts of a role and layer. */
 typedef struct pl_gguf_tensor {
     const char *name;
     const pl_dtype *dtype;
     int64_t rows, cols;         /* of one expert */
     int experts;                /* stacked in it; 1: no stack */
     int first;                  /* step of the plan; the other experts' follow */
+    int part;                   /* of these steps: 0 their codes, 1 the factors of whole matrices, a vector */
     int64_t step_bytes, bytes;  /* of one expert, of all */
     int64_t at;                 /* from where the data of its file begins */
 } pl_gguf_tensor;
@@ -41,6 +42,12 @@ pl_status pl_gguf_lay_out(const pl_plan *plan, const pl_model *model, pl_arena *
  * Where nothing but the keys fits, the first file has no tensors. Memory from arena. */
 pl_status pl_gguf_cut(pl_gguf_layout *l, int64_t limit, int64_t first, int64_t more, pl_arena *arena);
 
+/* Can GGUF hold such a type? Blocks, and NVFP4 under a factor for the whole matrix. */
+bool pl_gguf_holds(const pl_type *type);
+/* Is a factor beside this tensor's weights something that llama.cpp multiplies by? Where it does not, a model would be
+ * another one; so such tensors get none. */
+bool pl_gguf_takes_factor(const pl_model *model, pl_id id);
+
 /* Bytes and padding behind them; only of sizes that a layout has checked. */
 static inline int64_t pl_gguf_padded(int64_t bytes)
 {
@@ -51,7 +58,7 @@ static inline int64_t pl_gguf_data_at(const pl_gguf_shard *s) { return pl_gguf_p
 /* Dimensions that a tensor is written with. */
 static inline int pl_gguf_dims(const pl_gguf_tensor *t)
 {
-    return t->experts > 1 ? 3 : t->cols == 1 ? 1 : 2;
+    return t->part ? 1 : t->experts > 1 ? 3 : t->cols == 1 ? 1 : 2;
 }
 
 #endif

@@ -146,7 +146,7 @@ static void emit_info(pl_emitter *e, const pl_gguf_tensor *t)
     pl_emit_text(e, t->name, strlen(t->name));
     pl_emit_number(e, (uint64_t)dims, 4);
     if (dims > 1) pl_emit_number(e, (uint64_t)t->cols, 8);
-    pl_emit_number(e, (uint64_t)t->rows, 8);
+    pl_emit_number(e, (uint64_t)(t->part ? t->experts : t->rows), 8);
     if (dims > 2) pl_emit_number(e, (uint64_t)t->experts, 8);
     pl_emit_number(e, (uint64_t)t->dtype->gguf_id, 4);
     pl_emit_number(e, (uint64_t)t->at, 8);
@@ -220,7 +220,9 @@ static pl_status gguf_resolve(pl_sink *s, const pl_model *model, const pl_tensor
         return pl_fail(PL_E_WISH, "the tensor name '%s' is longer than GGUF's %d bytes",
                        *name, PL_GGUF_MAX_NAME);
     out->type = t->flags & PL_TENSOR_MATRIX ? wish : pl_type_plain(PL_F32);
-    if (out->type.scheme != &pl_scheme_plain || out->type.element->gguf_id < 0)
+    if (out->type.scheme == &pl_scheme_scaled && !pl_gguf_takes_factor(model, t->id))
+        out->type = pl_type_plain((int)(out->type.element - pl_dtypes));
+    if (!pl_gguf_holds(&out->type))
         return pl_fail(PL_E_WISH, "GGUF cannot hold '%s' as %s", t->name, pl_type_name(&out->type));
     out->rows = t->rows;
     out->cols = t->cols;
@@ -264,7 +266,7 @@ static pl_status place_parts(gguf_state *state, const pl_gguf_layout *l, int ind
         const pl_gguf_tensor *t = &l->tensor[shard->first + i];
         int64_t at = pl_gguf_data_at(shard) + t->at, gap = pl_gguf_padded(t->bytes) - t->bytes;
         for (int x = 0; x < t->experts; x++)
-            state->part[l->plan->step[t->first + x].out.part[0].id] =
+            state->part[l->plan->step[t->first + x].out.part[t->part].id] =
                 (part_place){ index, at + x * t->step_bytes, t->step_bytes };
         if (gap) PL_TRY(pl_outfile_write(state->file[index], at + t->bytes, zeros, (size_t)gap));
     }
@@ -272,7 +274,7 @@ static pl_status place_parts(gguf_state *state, const pl_gguf_layout *l, int ind
 }
 
 /* All files are opened before anything is written: what stands already is found out first. */
-static pl_status open_files(pl_sink *s, const char *path, const pl_gguf_layout *l, bool force)
+static pl_status open_files(pl_sink *s, const char *path, const pl_gguf_layout *l)
 {
     gguf_state *state = s->state;
     char name[PATH_MAX];
@@ -280,14 +282,12 @@ static pl_status open_files(pl_sink *s, const char *path, const pl_gguf_layout *
     if (!state->file) return PL_E_MEMORY;
     for (; state->files < l->shards; state->files++) {
         PL_TRY(gguf_file_name(s, path, state->files, name));
-        PL_TRY(pl_outfile_create(name, file_bytes(&l->shard[state->files]), force,
-                                 &state->file[state->files]));
+        PL_TRY(pl_outset_open(&s->set, name, file_bytes(&l->shard[state->files]), &state->file[state->files]));
     }
     return PL_OK;
 }
 
-static pl_status gguf_begin(pl_sink *s, const char *path, const pl_plan *plan,
-                            const pl_model *model, bool force)
+static pl_status gguf_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model)
 {
     gguf_state *state = s->state;
     pl_gguf_layout l;
@@ -295,7 +295,7 @@ static pl_status gguf_begin(pl_sink *s, const char *path, const pl_plan *plan,
     pl_arena *arena;
     PL_TRY(pl_arena_create(&arena));
     pl_status code = lay_out(s, plan, model, arena, &l, &bytes);
-    if (code == PL_OK) code = open_files(s, path, &l, force);
+    if (code == PL_OK) code = open_files(s, path, &l);
     if (code == PL_OK) {
         state->parts = plan->parts;
         state->part = pl_alloc(plan->parts, sizeof *state->part);
@@ -341,7 +341,7 @@ static void gguf_close(pl_sink *s)
 const pl_sink_ops pl_sink_gguf = {
     .name = "gguf",
     .extension = ".gguf",
-    .flags = PL_SINK_ANY_ORDER,
+    .flags = PL_SINK_ANY_ORDER | PL_SINK_RESUMES,
     .state_size = sizeof(gguf_state),
     .resolve = gguf_resolve,
     .size = gguf_size,

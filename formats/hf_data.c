@@ -98,10 +98,49 @@ static pl_status stored_rows(const pl_hf_state *state, const pl_hf_weight *w, co
 {
     if (w->transposed) return gather(state, w, t, first, count, scratch, out);
     int64_t row_bytes = t->cols * w->dtype->bytes;
-    return stored(state, w->from, first * row_bytes, count * row_bytes, scratch, out);
+    return stored(state, w->from, (w->before + first) * row_bytes, count * row_bytes, scratch, out);
 }
 
-/* ---- scaled ---- */
+/* ---- parts with so many bytes for each row ---- */
+
+static bool by_rows(const pl_tensor *t)
+{
+    return t->type.scheme == &pl_scheme_affine || (t->type.scheme == &pl_scheme_scaled && t->type.group_rows == 1 &&
+                                                   t->type.group);
+}
+
+static pl_status check_scales(const pl_hf_state *state, const pl_st_tensor *from, const pl_part *part, int64_t first)
+{
+    int64_t across = part->stride / part->dtype->bytes;
+    int64_t bad = pl_dtype_find_nonfinite(part->dtype, part->ptr, part->bytes / part->dtype->bytes);
+    if (bad < 0) return PL_OK;
+    return pl_fail(PL_E_INPUT, "%s: the scale in row %lld column %lld of '%s' should be finite, is not",
+                   pl_file_path(state->set.file[from->file]), (long long)(first + bad / across),
+                   (long long)(bad % across), from->name);
+}
+
+static pl_status grouped_packed(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t, int64_t first,
+                                int64_t count, pl_packed *out, pl_arena *scratch)
+{
+    const pl_st_tensor *const from[] = { w->from, w->scales, w->biases };
+    PL_TRY(pl_packed_init(out, t->type, count, t->cols));
+    for (int i = 0; i < out->nparts; i++) {
+        pl_part *part = &out->part[i];
+        PL_TRY(stored(state, from[i], (w->before + first) * part->stride, part->bytes, scratch, &part->ptr));
+        if (i > 0) PL_TRY(check_scales(state, from[i], part, w->before + first));
+    }
+    return PL_OK;
+}
+
+static pl_status grouped_rows(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t, int64_t first,
+                              int64_t count, float *out, pl_arena *scratch)
+{
+    pl_packed p;
+    PL_TRY(grouped_packed(state, w, t, first, count, &p, scratch));
+    return pl_packed_decode(&p, 0, count, out, scratch);
+}
+
+/* ---- scaled, with blocks of any shape ---- */
 
 /* The whole tensor as it would be packed, without pointers. */
 static pl_status layout_of(const pl_tensor *t, pl_packed *out)
@@ -166,26 +205,29 @@ static pl_status scaled_packed(const pl_hf_state *state, const pl_hf_weight *w, 
 
 /* ---- operations ---- */
 
-pl_status pl_hf_rows(pl_source *s, int tensor, int64_t first, int64_t count, float *out,
-                     pl_arena *scratch)
+pl_status pl_hf_weight_rows(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t, int64_t first,
+                            int64_t count, float *out, pl_arena *scratch)
 {
-    const pl_tensor *t = &s->model->tensor[tensor];
-    const pl_hf_weight *w = weight_of(s, tensor);
     int64_t values = count * t->cols;
+    const uint8_t *bytes;
     if (!w->from) {
         memcpy(out, w->values + first * t->cols, (size_t)values * sizeof *out);
         return PL_OK;
     }
+    if (w->scales && by_rows(t)) return grouped_rows(state, w, t, first, count, out, scratch);
+    if (w->scales) return scaled_rows(state, w, t, first, count, out, scratch);
+    PL_TRY(stored_rows(state, w, t, first, count, scratch, &bytes));
+    pl_decode(w->dtype, bytes, out, values);
+    if (w->offset != 0.0f)
+        for (int64_t i = 0; i < values; i++) out[i] += w->offset;
+    return PL_OK;
+}
+
+pl_status pl_hf_rows(pl_source *s, int tensor, int64_t first, int64_t count, float *out,
+                     pl_arena *scratch)
+{
     pl_arena_mark mark = pl_arena_save(scratch);
-    if (w->scales) {
-        PL_TRY(scaled_rows(s->state, w, t, first, count, out, scratch));
-    } else {
-        const uint8_t *bytes;
-        PL_TRY(stored_rows(s->state, w, t, first, count, scratch, &bytes));
-        pl_decode(w->dtype, bytes, out, values);
-        if (w->offset != 0.0f)
-            for (int64_t i = 0; i < values; i++) out[i] += w->offset;
-    }
+    PL_TRY(pl_hf_weight_rows(s->state, weight_of(s, tensor), &s->model->tensor[tensor], first, count, out, scratch));
     pl_arena_restore(scratch, mark);
     return PL_OK;
 }
@@ -195,6 +237,7 @@ pl_status pl_hf_packed(pl_source *s, int tensor, int64_t first, int64_t count, p
 {
     const pl_tensor *t = &s->model->tensor[tensor];
     const pl_hf_weight *w = weight_of(s, tensor);
+    if (w->scales && by_rows(t)) return grouped_packed(s->state, w, t, first, count, out, scratch);
     if (w->scales) return scaled_packed(s->state, w, t, first, count, out, scratch);
     PL_TRY(pl_packed_init(out, t->type, count, t->cols));
     if (w->from && w->offset == 0.0f)
@@ -210,8 +253,10 @@ void pl_hf_advise(pl_source *s, int tensor, int64_t first, int64_t count)
     pl_hf_state *state = s->state;
     const pl_tensor *t = &s->model->tensor[tensor];
     const pl_hf_weight *w = weight_of(s, tensor);
-    if (!w->from) return;
-    int64_t row_bytes = t->cols * w->dtype->bytes, offset = first * row_bytes, len = count * row_bytes;
+    pl_packed row;
+    if (!w->from || pl_packed_init(&row, t->type, 1, t->cols) != PL_OK) return;
+    int64_t row_bytes = w->offset != 0.0f ? t->cols * w->dtype->bytes : row.part[0].bytes;
+    int64_t offset = (w->before + first) * row_bytes, len = count * row_bytes;
     if (w->transposed) {            /* every range has a piece of every stored row */
         offset = 0;
         len = w->from->bytes;

@@ -62,7 +62,6 @@ pl_status pl_hf_fp8_config(const pl_json *config, const char *origin, pl_hf_fp8 
 {
     static const char key[] = "quantization_config";
     *out = (pl_hf_fp8){ 0 };
-    if (pl_json_get(config, "quantization")) return refuse("quantization", NULL, NULL, origin);
     const pl_json *found = pl_json_get(config, key);
     if (!found) return PL_OK;
     const char *method = pl_json_text(pl_json_get(found, "quant_method"));

@@ -10,6 +10,8 @@
 #include "formats/hf_meta.h"
 #include "formats/hf_pooling.h"
 #include "formats/hf_vocab.h"
+#include "formats/mlx_names.h"
+#include "formats/mlx_types.h"
 #include "formats/registry.h"
 
 enum { ROPE_TENSORS = 2 };          /* at most so many that are in no file, see add_rope_factors */
@@ -62,22 +64,28 @@ static pl_status open_weights(const char *path, const char *folder, pl_arena *ar
     return pl_fail(PL_E_INPUT, "%s: neither %s nor %s is there", folder, weights_name, index_name);
 }
 
-/* Everything the model consists of: none of it may be an output. */
+/* Everything the model consists of: none of it may be an output. What says what the weights are goes with them into
+ * other folders, so it must lie in this one. */
 static pl_status list_files(pl_source *s, const char *folder, const pl_st_set *set)
 {
     static const char *const side[] = {
-        config_name, index_name, "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-        "added_tokens.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json",
-        "modules.json", "README.md",
+        config_name, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
+        "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
+        "chat_template.json",
     };
-    s->file = PL_NEW(s->arena, const char *, set->files + PL_COUNT(side));
-    if (!s->file) return PL_E_MEMORY;
-    for (int i = 0; i < PL_COUNT(side); i++) {
-        char path[PATH_MAX];
-        if (!in_folder(folder, side[i], path)) continue;
-        s->file[s->files] = pl_arena_text(s->arena, path, strlen(path));
-        if (!s->file[s->files++]) return PL_E_MEMORY;
+    static const char *const other[] = { index_name, "modules.json", "README.md" };
+    char path[PATH_MAX];
+    const char **list = s->file = PL_NEW(s->arena, const char *, set->files + PL_COUNT(side) + PL_COUNT(other));
+    if (!list) return PL_E_MEMORY;
+    for (int i = 0; i < PL_COUNT(side) + PL_COUNT(other); i++) {
+        bool goes_along = i < PL_COUNT(side);
+        if (!in_folder(folder, goes_along ? side[i] : other[i - PL_COUNT(side)], path)) continue;
+        if (goes_along) PL_TRY(pl_st_check_link(folder, path));
+        list[s->files] = pl_arena_text(s->arena, path, strlen(path));
+        if (!list[s->files++]) return PL_E_MEMORY;
+        if (goes_along) s->model->sides = s->files;
     }
+    s->model->side = list;
     for (int i = 0; i < set->files; i++) s->file[s->files++] = pl_file_path(set->file[i]);
     return PL_OK;
 }
@@ -117,23 +125,73 @@ static pl_status check_flags(const pl_arch *arch, const pl_json *config, const c
 
 /* ---- tensors ---- */
 
-/* How a tensor of the files becomes one of the model. `row`: what the architecture says of it. */
-static pl_status describe(const pl_hf_state *state, const pl_arch_tensor *row, const pl_hparams *hp,
-                          const pl_st_tensor *from, pl_tensor *t, pl_hf_weight *w)
+/* One row that MLX quantized and that is a vector to us: too little to be kept in codes. */
+static pl_status decode_vector(pl_source *s, const pl_tensor *row, pl_hf_weight *w, pl_tensor *t)
 {
+    float *values = PL_NEW(s->arena, float, row->cols);
+    pl_arena *scratch;
+    if (!values) return PL_E_MEMORY;
+    PL_TRY(pl_arena_create(&scratch));
+    pl_status code = pl_hf_weight_rows(s->state, w, row, 0, 1, values, scratch);
+    pl_arena_destroy(scratch);
+    *w = (pl_hf_weight){ .values = values };
+    t->rows = row->cols;
+    t->cols = 1;
+    t->type = pl_type_plain(PL_F32);
+    t->flags = 0;
+    return code;
+}
+
+/* The same for a weight with MLX's scales; *mine false: it has none. */
+static pl_status describe_mlx(pl_source *s, const pl_arch_tensor *row, const pl_st_tensor *from, int64_t before,
+                              pl_tensor *t, pl_hf_weight *w, bool *mine)
+{
+    pl_hf_state *state = s->state;
+    const pl_hparams *hp = &s->model->hp;
+    bool vector = row->cols(hp) == 1;
+    pl_mlx_parts parts;
+    int64_t cols = vector ? row->rows(hp) : row->cols(hp);
+    PL_TRY(pl_mlx_type_read(&state->mlx, &state->set, from, cols, &t->type, &parts));
+    *mine = parts.scales != NULL;
+    if (!*mine) return PL_OK;
+    *w = (pl_hf_weight){ .from = from, .scales = parts.scales, .biases = parts.biases, .before = before,
+                         .dtype = t->type.element };
+    t->name = from->name;
+    t->rows = from->shape[from->dims - 2];
+    t->cols = cols;
+    t->flags = row->keep ? 0 : PL_TENSOR_MATRIX;
+    if (!vector) return PL_OK;
+    if (t->rows == 1) return decode_vector(s, &(pl_tensor){ .type = t->type, .rows = 1, .cols = cols }, w, t);
+    return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %lld rows, expected 1", pl_file_path(state->set.file[from->file]),
+                   from->name, (long long)t->rows);
+}
+
+/* How a tensor of the files becomes one of the model. `row`: what the architecture says of it; alias: how it was found;
+ * expert: of a stack. */
+static pl_status describe(pl_source *s, const pl_arch_tensor *row, const pl_st_tensor *from, const pl_mlx_alias *alias,
+                          int expert, pl_tensor *t, pl_hf_weight *w)
+{
+    const pl_hf_state *state = s->state;
+    const pl_hparams *hp = &s->model->hp;
     const char *origin = pl_file_path(state->set.file[from->file]);
+    int64_t before = alias->stacked ? expert * from->shape[1] : 0;
+    bool done;
+    PL_TRY(describe_mlx(s, row, from, before, t, w, &done));
+    if (done) return PL_OK;
     const pl_dtype *dtype = pl_dtype_by_safetensors(from->dtype);
     if (!dtype || dtype == &pl_dtypes[PL_F8_E8M0])
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' is stored as %s; expected F32, F16, BF16, F8_E4M3 or "
                        "F8_E5M2", origin, from->name, from->dtype);
-    if (from->dims != 1 && from->dims != 2)
+    const int64_t *shape = from->shape + alias->stacked;
+    int dims = from->dims - alias->stacked;
+    if (dims != 1 && dims != 2)
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %d dimensions, expected 1 or 2", origin,
                        from->name, (int)from->dims);
-    int64_t rows = from->shape[0], cols = from->dims == 2 ? from->shape[1] : 1;
-    bool matrix = from->dims == 2 && !(row->cols(hp) == 1 && (rows == 1 || cols == 1));
+    int64_t rows = shape[0], cols = dims == 2 ? shape[1] : 1;
+    bool matrix = dims == 2 && !(row->cols(hp) == 1 && (rows == 1 || cols == 1));
     if (!matrix && rows == 1) rows = cols, cols = 1;
-    *w = (pl_hf_weight){ .from = from, .dtype = dtype, .transposed = matrix && row->transposed,
-                         .offset = row->offset };
+    *w = (pl_hf_weight){ .from = from, .dtype = dtype, .transposed = matrix && row->transposed && !alias->turned,
+                         .offset = state->as_stored ? 0.0f : row->offset, .before = before };
     t->name = from->name;
     t->rows = w->transposed ? cols : rows;
     t->cols = w->transposed ? rows : cols;
@@ -148,33 +206,65 @@ static pl_status describe(const pl_hf_state *state, const pl_arch_tensor *row, c
     return PL_OK;
 }
 
+/* So many of the model's tensors lie in one of the files: a stack holds as many as the model has experts. */
+static pl_status count_experts(const pl_model *model, const pl_st_tensor *from, const char *origin, int *count)
+{
+    *count = model->hp.experts;
+    if (from->dims == 3 && *count > 0 && from->shape[0] == *count && from->bytes >= *count) return PL_OK;
+    return pl_fail(PL_E_INPUT, "%s: tensor '%s' should have 3 dimensions, the first of %d experts, has %d dimensions, "
+                   "the first of %lld", origin, from->name, (int)model->hp.experts, (int)from->dims,
+                   from->dims ? (long long)from->shape[0] : 0LL);
+}
+
+/* One tensor of the files -> one of the model, or one for each expert. */
+static pl_status add_tensor(pl_source *s, const pl_arch *arch, const pl_st_tensor *from)
+{
+    pl_model *model = s->model;
+    pl_hf_state *state = s->state;
+    const char *origin = pl_file_path(state->set.file[from->file]);
+    pl_mlx_alias alias;
+    pl_id id;
+    int count = 1;
+    pl_mlx_resolve(arch, from->name, &alias);
+    if (!pl_arch_identify(arch, PL_NAMES_HF, alias.name, &id))
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' is none of a %s model", origin, from->name,
+                       arch->name);
+    if (id.role < 0) return PL_OK;
+    if (id.role == PL_OUTPUT && model->hp.tied) {
+        pl_log(PL_LOG_WARN, "%s: '%s' is passed over: tie_word_embeddings is true", origin,
+               from->name);
+        return PL_OK;
+    }
+    if (alias.stacked) PL_TRY(count_experts(model, from, origin, &count));
+    for (int x = 0; x < count; x++) {
+        pl_tensor *t = &model->tensor[model->tensors];
+        t->id = id;
+        if (alias.stacked) t->id.expert = (int16_t)x;
+        PL_TRY(describe(s, pl_arch_row_of(arch, id), from, &alias, x, t, &state->weight[model->tensors]));
+        model->tensors++;
+    }
+    return PL_OK;
+}
+
 /* Tensors of the files -> tensors of the model, by the architecture's table. */
 static pl_status add_tensors(pl_source *s, pl_hf_state *state, const pl_arch *arch)
 {
     pl_model *model = s->model;
     const pl_st_set *set = &state->set;
-    model->tensor = PL_ZNEW(s->arena, pl_tensor, set->tensors + ROPE_TENSORS);
-    state->weight = PL_NEW(s->arena, pl_hf_weight, set->tensors + ROPE_TENSORS);
+    int64_t most = set->tensors + ROPE_TENSORS;
+    for (int i = 0; i < set->tensors; i++)
+        if (set->tensor[i].dims == 3) most += pl_min64(model->hp.experts, set->tensor[i].bytes);
+    if (most > PL_MAX_TENSORS)
+        return pl_fail(PL_E_INPUT, "%s: more than %d tensors, those of all experts counted (PL_MAX_TENSORS)", s->path,
+                       PL_MAX_TENSORS);
+    model->tensor = PL_ZNEW(s->arena, pl_tensor, most);
+    state->weight = PL_NEW(s->arena, pl_hf_weight, most);
     if (!model->tensor || !state->weight) return PL_E_MEMORY;
     for (int i = 0; i < set->tensors; i++) {
         const pl_st_tensor *from = &set->tensor[i];
-        const char *origin = pl_file_path(set->file[from->file]);
-        pl_tensor *t = &model->tensor[model->tensors];
         bool consumed;
         PL_TRY(pl_hf_fp8_consumes(&state->fp8, set, from, &consumed));
-        if (consumed) continue;
-        if (!pl_arch_identify(arch, PL_NAMES_HF, from->name, &t->id))
-            return pl_fail(PL_E_INPUT, "%s: tensor '%s' is none of a %s model", origin, from->name,
-                           arch->name);
-        if (t->id.role < 0) continue;
-        if (t->id.role == PL_OUTPUT && model->hp.tied) {
-            pl_log(PL_LOG_WARN, "%s: '%s' is passed over: tie_word_embeddings is true", origin,
-                   from->name);
-            continue;
-        }
-        PL_TRY(describe(state, pl_arch_row_of(arch, t->id), &model->hp, from, t,
-                        &state->weight[model->tensors]));
-        model->tensors++;
+        if (!consumed && !pl_mlx_consumes(&state->mlx, set, from)) PL_TRY(add_tensor(s, arch, from));
     }
     return PL_OK;
 }
@@ -202,19 +292,22 @@ static pl_status add_rope_factors(pl_source *s, pl_hf_state *state, const pl_jso
     return PL_OK;
 }
 
-/* Name of the type that most weights of matrices have. */
-static const char *main_type(const pl_model *model)
+/* Name of the type that most weights of matrices have: of floats, or of the first that has such codes. */
+static const char *main_type(const pl_model *model, pl_arena *arena)
 {
-    int64_t weights[PL_DTYPES_READ] = { 0 };
-    const pl_dtype *most = &pl_dtypes[PL_F32];
+    int64_t weights[PL_DTYPES_ALL] = { 0 };
+    const pl_type *first[PL_DTYPES_ALL] = { NULL }, *most = NULL;
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[i];
-        const pl_dtype *dtype = t->type.element;
+        ptrdiff_t codes = t->type.element - pl_dtypes;
         if (!(t->flags & PL_TENSOR_MATRIX)) continue;
-        weights[dtype - pl_dtypes] += t->rows * t->cols;
-        if (weights[dtype - pl_dtypes] > weights[most - pl_dtypes]) most = dtype;
+        weights[codes] += t->rows * t->cols;
+        if (!first[codes]) first[codes] = &t->type;
+        if (!most || weights[codes] > weights[most->element - pl_dtypes]) most = first[codes];
     }
-    return most->name;
+    if (!most) return pl_dtypes[PL_F32].name;
+    const char *name = pl_mlx_mode(most) ? pl_type_name(most) : most->element->name;
+    return pl_arena_text(arena, name, strlen(name));
 }
 
 static pl_status map_files(pl_source *s, pl_hf_state *state)
@@ -233,17 +326,25 @@ static pl_status read_model(pl_source *s, const char *path, const char *folder,
     pl_model *model = s->model;
     const pl_arch *arch = NULL;
     if (!pl_json_is(config, PL_JSON_OBJECT)) return pl_fail(PL_E_INPUT, "%s: should be an object", origin);
-    PL_TRY(pl_hf_fp8_config(config, origin, &state->fp8));
+    PL_TRY(pl_mlx_config(config, origin, &state->mlx));
+    if (!state->mlx.quantization) PL_TRY(pl_hf_fp8_config(config, origin, &state->fp8));
     PL_TRY(read_config(config, origin, &arch, &model->hp));
     if (model->hp.encoder) PL_TRY(pl_hf_pooling_read(folder, &model->hp.pooling));
     model->arch = arch->name;
     PL_TRY(open_weights(path, folder, s->arena, &state->set));
     PL_TRY(add_tensors(s, state, arch));
+    state->mlx = (pl_mlx){ 0 };             /* config.json goes */
+    int stored = model->tensors;
     PL_TRY(add_rope_factors(s, state, config));
     PL_TRY(pl_model_index(model, s->arena));
     PL_TRY(pl_arch_check(arch, model, path));
     PL_TRY(check_flags(arch, config, origin, model));
-    model->file_type = main_type(model);
+    if (state->as_stored && stored < model->tensors) {      /* what is computed was there for the check only */
+        model->tensors = stored;
+        PL_TRY(pl_model_index(model, s->arena));
+    }
+    model->file_type = main_type(model, s->arena);
+    if (!model->file_type) return PL_E_MEMORY;
     PL_TRY(pl_hf_meta_read(folder, config, s->arena, model));
     PL_TRY(pl_hf_vocab_read(folder, config, model->hp.vocab, pre, s->vocab_arena, &model->vocab));
     return list_files(s, folder, &state->set);
@@ -256,6 +357,7 @@ static pl_status open_model(pl_source *s, const char *path, const pl_open_option
     char *folder = folder_of(path, s->arena);
     if (!s->model || !folder) return PL_E_MEMORY;
     PL_TRY(pl_path_join(config_path, sizeof config_path, folder, config_name));
+    ((pl_hf_state *)s->state)->as_stored = options->how == PL_OPEN_STORED;
     pl_json *config;
     PL_TRY(pl_json_load(config_path, &config));
     pl_status code = read_model(s, path, folder, config, config_path, options->pre);

@@ -20,6 +20,7 @@ enum {
 typedef struct entry {
     const char *name;
     int64_t at, values;         /* sums of squares: place in the file, how many */
+    int64_t sums_at;            /* sums of the values themselves: as many; 0: none */
     int64_t counts_at, counts;  /* rows seen: the same; counts 0: `windows` instead */
     int32_t windows;            /* of a .dat file: the sums are means times this */
     pl_id id;                   /* of the first matrix */
@@ -86,10 +87,13 @@ static pl_status take_info(reader *r, const pl_gguf_info *const *sorted, int cou
     if (info->dtype != &pl_dtypes[PL_F32] || counts->dtype != &pl_dtypes[PL_F32])
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' is of type %s and its counts of %s, expected f32", r->path,
                        info->name, info->dtype->name, counts->dtype->name);
+    const pl_gguf_info *sums = partner(sorted, count, info->name, len, PL_IMATRIX_SUM);
+    if (sums && (sums->dtype != info->dtype || sums->bytes != info->bytes)) sums = NULL;    /* not what we know by it */
     const char *name = pl_arena_text(r->arena, info->name, len);
     if (!name) return PL_E_MEMORY;
     r->entry[r->entries++] = (entry){ .name = name, .at = info->at, .values = values_of(info),
-                                      .counts_at = counts->at, .counts = values_of(counts) };
+                                      .sums_at = sums ? sums->at : 0, .counts_at = counts->at,
+                                      .counts = values_of(counts) };
     return PL_OK;
 }
 
@@ -277,6 +281,19 @@ static pl_status read_sums(const reader *r, const entry *e, float *sum2)
     return PL_OK;
 }
 
+/* Sums of values, which must agree with those of their squares. */
+static pl_status read_plain_sums(const reader *r, const entry *e, const float *sum2, const float *count, float *sum)
+{
+    PL_TRY(pl_file_read(r->file, e->sums_at, sum, (size_t)e->values * sizeof *sum));
+    for (int64_t i = 0; i < e->values; i++) {
+        double most = (double)count[i / e->cols] * sum2[i], square = (double)sum[i] * sum[i];
+        if (!isfinite(sum[i]) || (count[i / e->cols] > 0 && !(square <= most * 1.0001 + 1e-30)))
+            return pl_fail(PL_E_INPUT, "%s: tensor '%s': the sum of column %lld is %g, its squares sum up to %g",
+                           r->path, e->name, (long long)i, (double)sum[i], (double)sum2[i]);
+    }
+    return PL_OK;
+}
+
 static int compare_stats(const void *a, const void *b)
 {
     return pl_id_compare(((const pl_stat *)a)->id, ((const pl_stat *)b)->id);
@@ -297,13 +314,19 @@ static pl_status take_entries(reader *r)
     if (!stat || !rows) return PL_E_MEMORY;
     for (int i = 0; i < r->entries; i++) {
         const entry *e = &r->entry[i];
-        float *sum2 = PL_NEW(r->arena, float, e->values);
+        float *sum2 = PL_NEW(r->arena, float, e->values), *sum = NULL;
         if (!sum2) return PL_E_MEMORY;
         PL_TRY(read_counts(r, e, rows));
         PL_TRY(read_sums(r, e, sum2));
+        if (e->sums_at) {
+            sum = PL_NEW(r->arena, float, e->values);
+            if (!sum) return PL_E_MEMORY;
+            PL_TRY(read_plain_sums(r, e, sum2, rows, sum));
+        }
         for (int k = 0; k < e->experts; k++) {
             pl_id id = pl_id_make(e->id.role, e->id.layer, e->experts > 1 || e->id.expert >= 0 ? k : -1);
-            stat[at++] = (pl_stat){ .id = id, .cols = e->cols, .sum2 = sum2 + k * e->cols, .count = rows[k] };
+            stat[at++] = (pl_stat){ .id = id, .cols = e->cols, .sum2 = sum2 + k * e->cols,
+                                    .sum = sum ? sum + k * e->cols : NULL, .count = rows[k] };
         }
     }
     qsort(stat, (size_t)count, sizeof *stat, compare_stats);

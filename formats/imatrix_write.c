@@ -66,10 +66,11 @@ static void pad(pl_emitter *e)
 
 static void emit_file(pl_emitter *e, const pl_stats *stats, const group *list, int groups)
 {
-    int64_t offset = 0;
+    int64_t offset = 0, tensors = 0;
+    for (int i = 0; i < groups; i++) tensors += list[i].stat->sum ? 3 : 2;
     pl_emit_bytes(e, "GGUF", 4);
     pl_emit_number(e, PL_GGUF_VERSION, 4);
-    pl_emit_number(e, (uint64_t)groups * 2, 8);
+    pl_emit_number(e, (uint64_t)tensors, 8);
     pl_emit_number(e, 4, 8);
     pl_emit_key_text(e, PL_GGUF_KEY_TYPE, PL_IMATRIX_TYPE);
     pl_emit_key_array(e, PL_IMATRIX_DATASETS, PL_META_STRING, stats->datasets);
@@ -77,11 +78,15 @@ static void emit_file(pl_emitter *e, const pl_stats *stats, const group *list, i
     pl_emit_key_u32(e, PL_IMATRIX_CHUNKS, stats->chunks);
     pl_emit_key_u32(e, PL_IMATRIX_CHUNK_SIZE, stats->chunk_size);
     for (int i = 0; i < groups; i++) {
+        if (list[i].stat->sum) emit_info(e, &list[i], PL_IMATRIX_SUM, list[i].cols, &offset);
         emit_info(e, &list[i], PL_IMATRIX_SUM2, list[i].cols, &offset);
         emit_info(e, &list[i], PL_IMATRIX_COUNTS, 1, &offset);
     }
     for (int i = 0; i < groups; i++) {
         const pl_stat *s = list[i].stat;
+        pad(e);
+        for (int k = 0; s->sum && k < list[i].experts; k++)
+            pl_emit_bytes(e, s[k].sum, (size_t)s[k].cols * sizeof *s->sum);
         pad(e);
         for (int k = 0; k < list[i].experts; k++) pl_emit_bytes(e, s[k].sum2, (size_t)s[k].cols * sizeof *s->sum2);
         pad(e);

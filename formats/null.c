@@ -16,6 +16,11 @@
 
 /* ---- what both share ---- */
 
+static pl_type form(const pl_sink *s, pl_type wish, const pl_tensor *t)
+{
+    return pl_type_scales_like(wish, t->type.element);
+}
+
 static pl_status resolve(pl_sink *s, const pl_model *model, const pl_tensor *t, pl_type wish,
                          pl_packed *out, const char **name, pl_arena *arena)
 {
@@ -39,8 +44,7 @@ static pl_status size(pl_sink *s, const pl_plan *plan, const pl_model *model, in
 
 /* ---- count ---- */
 
-static pl_status count_begin(pl_sink *s, const char *path, const pl_plan *plan,
-                             const pl_model *model, bool force)
+static pl_status count_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model)
 {
     return PL_OK;
 }
@@ -58,6 +62,7 @@ const pl_sink_ops pl_sink_count = {
     .name = "count",
     .extension = "",
     .flags = PL_SINK_ANY_ORDER,
+    .form = form,
     .resolve = resolve,
     .size = size,
     .begin = count_begin,
@@ -85,8 +90,7 @@ typedef struct digest_state {
 /* Weight i of a stream: 0 for words, 1 for blocks. */
 static uint64_t weight(uint64_t stream, uint64_t i) { return pl_rng_bits(0, stream, i) | 1; }
 
-static pl_status digest_begin(pl_sink *s, const char *path, const pl_plan *plan,
-                              const pl_model *model, bool force)
+static pl_status digest_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model)
 {
     digest_state *state = s->state;
     state->part = pl_alloc(plan->parts, sizeof *state->part);
@@ -189,6 +193,7 @@ const pl_sink_ops pl_sink_digest = {
     .extension = "",
     .flags = PL_SINK_ANY_ORDER,
     .state_size = sizeof(digest_state),
+    .form = form,
     .resolve = resolve,
     .size = size,
     .begin = digest_begin,

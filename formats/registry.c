@@ -2,4 +2,6 @@
 #include "formats/registry.h"
 
 const pl_source_ops *const pl_sources[] = { &pl_source_gguf, &pl_source_hf, NULL };
-const pl_sink_ops *const pl_sinks[] = { &pl_sink_gguf, &pl_sink_count, &pl_sink_digest, NULL };
+const pl_sink_ops *const pl_sinks[] = {
+    &pl_sink_gguf, &pl_sink_mlx, &pl_sink_dense, &pl_sink_count, &pl_sink_digest, NULL,
+};

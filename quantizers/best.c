@@ -9,17 +9,23 @@ void pl_row_encoders_best(pl_row_encoders *list, unsigned cpu_flags)
     *list = (pl_row_encoders){ .encode = { NULL } };
     pl_row_encoders_best_blocks(list);
     pl_row_encoders_best_k(list);
-    pl_row_encoders_best_iq3(list);
+    pl_row_encoders_best_iq(list);
 #if defined(PL_X86)
     if (cpu_flags & PL_CPU_AVX2) {
         pl_row_encoders_best_blocks_avx2(list);
         pl_row_encoders_best_k_avx2(list);
-        pl_row_encoders_best_iq3_avx2(list);
+        pl_row_encoders_best_iq_avx2(list);
     }
     if (cpu_flags & PL_CPU_AVX512) {
         pl_row_encoders_best_blocks_avx512(list);
         pl_row_encoders_best_k_avx512(list);
-        pl_row_encoders_best_iq3_avx512(list);
+        pl_row_encoders_best_iq_avx512(list);
+    }
+#elif defined(PL_NEON)
+    if (cpu_flags & PL_CPU_NEON) {
+        pl_row_encoders_best_blocks_neon(list);
+        pl_row_encoders_best_k_neon(list);
+        pl_row_encoders_best_iq_neon(list);
     }
 #endif
 }

@@ -1,5 +1,5 @@
 /* best_k_blocks.h: encoders of the K types with less weighted error than ggml's rule, over lanes: best_k.c has them in
- * plain C, best_k_avx2.c and best_k_avx512.c with 8 and 16 sub-blocks at a time. */
+ * plain C, best_k_neon.c, best_k_avx*.c with 4, 8 and 16 sub-blocks at a time. */
 #ifndef QUANTIZERS_BEST_K_BLOCKS_H
 #define QUANTIZERS_BEST_K_BLOCKS_H
 

@@ -142,13 +142,13 @@ static void search_q1_0(best_batch *b)
 static const best_grid best_e2m1 = { BEST_E2M1, 0.0f, 0.0f, NULL };
 
 /* code_of: the largest code that a type may store for a scale up to this one; half_of: half the scale that a code
- * means, since levels are times two. Tried are codes up to `around` away from the one that makes level[0] of the
+ * means, since levels are times two. Tried are the codes from `below` to `above` the one that makes level[0] of the
  * largest magnitude, and those that make level[1] .. of it, as in blocks that were encoded before. codes: the best. */
 typedef struct best_fp4_rule {
     int (*code_of)(float scale);
     float (*half_of)(uint8_t code);
-    int around, last, levels;
-    float level[5];
+    int below, above, last, levels;
+    float level[3];
 } best_fp4_rule;
 
 PL_INLINE void best_fp4(best_batch *b, const best_fp4_rule rule, uint8_t *codes)
@@ -163,10 +163,10 @@ PL_INLINE void best_fp4(best_batch *b, const best_fp4_rule rule, uint8_t *codes)
         least[g] = INFINITY;
         codes[g] = 0;
     }
-    for (int k = -rule.around; k < rule.around + rule.levels; k++) {
+    for (int k = -rule.below; k < rule.above + rule.levels; k++) {
         for (int g = 0; g < BEST_GROUPS; g++) {
             int c = middle[g] + k;
-            if (k > rule.around) c = rule.code_of(largest[g] / rule.level[k - rule.around]);
+            if (k > rule.above) c = rule.code_of(largest[g] / rule.level[k - rule.above]);
             code[g] = (uint8_t)(c < 0 ? 0 : c > rule.last ? rule.last : c);
             half[g] = rule.half_of(code[g]);
         }
@@ -198,7 +198,7 @@ PL_INLINE int best_e8m0_code(float scale) { return (int)(pl_f32_bits(scale) >> 2
 /* Largest magnitudes of 4 .. 8: ggml's choice. */
 static void search_mxfp4(best_batch *b)
 {
-    static const best_fp4_rule rule = { best_e8m0_code, pl_e8m0_half, 1, 254, 1, { 4.0f } };
+    static const best_fp4_rule rule = { best_e8m0_code, pl_e8m0_half, 1, 1, 254, 1, { 4.0f } };
     uint8_t codes[BEST_GROUPS];
     best_fp4(b, rule, codes);
     for (int g = 0; g < b->groups; g++) {
@@ -216,11 +216,11 @@ PL_INLINE int best_ue4m3_code(float scale)
     return (int)(pl_f32_bits(scale) >> 20) - (120 << 3);
 }
 
+/* Up to twice the scale that makes 6 of the largest magnitude, eight codes on: under a factor for the whole matrix this
+ * has all that the reference makes without one, where small scales are rounded by up to that much. */
 static void search_nvfp4(best_batch *b)
 {
-    static const best_fp4_rule rule = {
-        best_ue4m3_code, pl_ue4m3_half, 5, 0x7e, 5, { 6.0f, 4.0f, 3.0f, 2.0f, 1.5f }
-    };
+    static const best_fp4_rule rule = { best_ue4m3_code, pl_ue4m3_half, 5, 8, 0x7e, 3, { 6.0f, 2.0f, 1.5f } };
     uint8_t codes[BEST_GROUPS];
     best_fp4(b, rule, codes);
     for (int g = 0; g < b->groups; g += BEST_NVFP4_GROUPS) {

@@ -4,9 +4,10 @@
 #include "quantizers/registry.h"
 #include "quantizers/strip.h"
 
+/* Every part has bytes for each row, or is one for the whole matrix. */
 static bool accepts(const pl_step *step, const pl_tensor *from)
 {
-    return from->type.scheme == &pl_scheme_plain && pl_type_equal(&step->out.type, &from->type);
+    return pl_type_equal(&step->out.type, &from->type) && step->out.granule == 1;
 }
 
 static int64_t scratch(const pl_step *step, const pl_tensor *from, int64_t count)
@@ -37,18 +38,21 @@ static pl_status found_nonfinite(const pl_input *in, const pl_dtype *dtype, int6
 static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, int64_t count,
                         pl_packed *rows, pl_arena *arena)
 {
-    int64_t strip = pl_strip_rows(in->cols, count), stride = rows->part[0].stride;
+    int64_t strip = pl_strip_rows(in->cols, count);
+    const pl_dtype *dtype = rows->type.element;
     uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;     /* writable, see encode.c */
     for (int64_t done = 0; done < count; done += strip) {
         int64_t n = pl_min64(strip, count - done);
-        uint8_t *to = out + done * stride;
+        uint8_t *to = out + done * rows->part[0].stride;
         pl_arena_mark mark = pl_arena_save(arena);
         pl_packed stored;
         PL_TRY(pl_rows_packed(in, first + done, n, &stored, arena));
-        memcpy(to, stored.part[0].ptr, (size_t)(n * stride));
+        for (int i = 0; i < rows->nparts; i++)
+            memcpy((uint8_t *)(uintptr_t)rows->part[i].ptr + done * rows->part[i].stride, stored.part[i].ptr,
+                   (size_t)stored.part[i].bytes);
         pl_arena_restore(arena, mark);
-        const pl_dtype *dtype = rows->type.element;
-        for (int64_t at = 0, bad; at < n * in->cols; at = bad + dtype->block) {
+        /* Of codes that are whole numbers the source has looked at the scales. */
+        for (int64_t at = 0, bad; dtype->decode && at < n * in->cols; at = bad + dtype->block) {
             bad = pl_dtype_find_nonfinite(dtype, to + at / dtype->block * dtype->bytes, n * in->cols - at);
             if (bad < 0) break;
             bad += at;

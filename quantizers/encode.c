@@ -3,8 +3,11 @@
 #include <string.h>
 
 #include "core/half.h"
+#include "quantizers/codes.h"
 #include "quantizers/encoders.h"
+#include "quantizers/groups.h"
 #include "quantizers/iq_near.h"
+#include "quantizers/mean.h"
 #include "quantizers/registry.h"
 #include "quantizers/strip.h"
 
@@ -14,22 +17,40 @@ static bool is_float(const pl_dtype *dtype)
            dtype == &pl_dtypes[PL_BF16];
 }
 
+/* NVFP4 under one factor for the whole matrix. */
+static pl_type factored_nvfp4(void) { return pl_type_scaled(&pl_dtypes[PL_NVFP4], &pl_dtypes[PL_F32], 0, 0); }
+
+static bool is_factored(const pl_type *type)
+{
+    pl_type factored = factored_nvfp4();
+    return pl_type_equal(type, &factored);
+}
+
+/* Weights, or whole numbers with scales? */
+static bool readable(const pl_type *type)
+{
+    if (!type->scheme) return false;
+    return type->scheme == &pl_scheme_affine || type->scheme == &pl_scheme_ints || type->element->decode;
+}
+
 static bool accepts(const pl_step *step, const pl_tensor *from)
 {
     const pl_type *type = &step->out.type;
-    if (!from->type.scheme || !from->type.element->decode) return false;
-    if (type->scheme != &pl_scheme_plain) return false;
+    if (!readable(&from->type)) return false;
+    if (pl_groups_kind(type) >= 0) return step->out.cols % type->group == 0;
+    bool factored = step->method == &pl_method_best && is_factored(type);
+    if (type->scheme != &pl_scheme_plain && !factored) return false;
     if (is_float(type->element)) return true;
     return pl_reference_encoder(type->element) && step->out.cols % type->element->block == 0;
 }
 
 static int64_t scratch(const pl_step *step, const pl_tensor *from, int64_t count)
 {
-    /* a strip as f32, and as stored while it is read; importance */
+    /* a strip as f32, and as stored while it is read; importance, and costs of errors along the mean */
     int64_t n = pl_strip_rows(from->cols, count);
     pl_packed stored;
     if (pl_packed_init(&stored, from->type, n, from->cols) != PL_OK) return 0;
-    int64_t importance = step->stat ? from->cols * (int64_t)sizeof(float) : 0;
+    int64_t importance = step->stat ? 3 * from->cols * (int64_t)sizeof(float) : 0;
     return n * from->cols * (int64_t)sizeof(float) + importance + pl_packed_bytes(&stored) + 192;
 }
 
@@ -50,26 +71,13 @@ static float limit_of(const pl_dtype *dtype)
     return searched && scaled ? 0x1p28f : INFINITY;
 }
 
-/* The first of w that is larger than `limit`, or -1. */
-static int64_t find_larger(const float *w, int64_t n, float limit)
-{
-    enum { AT_ONCE = 1024 };
-    for (int64_t i = 0; limit < INFINITY && i < n; i += AT_ONCE) {
-        int64_t end = pl_min64(i + AT_ONCE, n), larger = 0;
-        for (int64_t j = i; j < end; j++) larger |= fabsf(w[j]) > limit;
-        for (int64_t j = i; larger && j < end; j++)
-            if (fabsf(w[j]) > limit) return j;
-    }
-    return -1;
-}
-
 /* Values or scales that are finite as f32 may not be in 16 bits. w: values at .. at+n-1 behind the
  * beginning of row `first`. */
 static pl_status check_range(const pl_dtype *dtype, const pl_input *in, int64_t first, int64_t at,
                              const float *w, int64_t n, const uint8_t *out)
 {
     if (dtype == &pl_dtypes[PL_F32]) return PL_OK;
-    int64_t bad = pl_dtype_find_nonfinite(dtype, out, n), larger = find_larger(w, n, limit_of(dtype));
+    int64_t bad = pl_dtype_find_nonfinite(dtype, out, n), larger = pl_strip_find_larger(w, n, limit_of(dtype));
     if (larger >= 0 && (bad < 0 || larger < bad)) bad = larger / dtype->block * dtype->block;
     if (bad < 0) return PL_OK;
     long long row = pl_strip_source_row(in, first + (at + bad) / in->cols), col = (at + bad) % in->cols;
@@ -112,6 +120,25 @@ static pl_status load_importance(const pl_step *step, int64_t cols, pl_arena *ar
     return PL_OK;
 }
 
+/* Who fills blocks of a matrix, and by what. */
+typedef struct filler {
+    pl_row_encoder encoder;
+    const pl_dtype *dtype;
+    const pl_input *in;
+    const float *h;             /* [cols] importance, or NULL */
+    pl_mean_costs costs;        /* of errors of a row if the mean of the input is known; weight NULL: it is not */
+} filler;
+
+static pl_status load_means(const pl_step *step, int64_t cols, pl_arena *arena, pl_mean_costs *out)
+{
+    *out = (pl_mean_costs){ NULL, NULL };
+    if (step->method != &pl_method_best || !step->stat || !pl_type_coded(&step->out.type)) return PL_OK;
+    float *weight = PL_NEW(arena, float, cols), *mean = PL_NEW(arena, float, cols);
+    if (!weight || !mean) return PL_E_MEMORY;
+    if (pl_stat_means(step->stat, weight, mean)) *out = (pl_mean_costs){ weight, mean };
+    return PL_OK;
+}
+
 /* A block that every reader takes for not finite: NaN for its scale, or else all bits set. */
 static void spoil(const pl_dtype *dtype, uint8_t *block)
 {
@@ -119,25 +146,79 @@ static void spoil(const pl_dtype *dtype, uint8_t *block)
     else memset(block, 0xff, (size_t)dtype->bytes);
 }
 
-/* Rows with values that are not finite. Encoders are defined for others only, so this goes block by block: one
+/* A row with values that are not finite. Encoders are defined for others only, so this goes block by block: one
  * with such a value gets NaN for its scale and zeros for its codes, the same on every machine. NVFP4 has no byte
  * that reads as NaN: there such values are refused even where they may be kept. */
-static pl_status encode_nonfinite(pl_row_encoder encoder, const pl_dtype *dtype, const pl_input *in, int64_t first,
-                                  float *w, const float *h, int64_t values, uint8_t *to)
+static pl_status fill_nonfinite(const filler *f, int64_t row, float *w, uint8_t *to)
 {
-    pl_input strict = *in;
+    const pl_dtype *dtype = f->dtype;
+    pl_input strict = *f->in;
     strict.nonfinite = NULL;
-    for (int64_t at = 0; at < values; at += dtype->block, to += dtype->bytes) {
+    for (int64_t at = 0; at < f->in->cols; at += dtype->block, to += dtype->bytes) {
         bool bad = pl_find_nonfinite(w + at, dtype->block) >= 0;
         for (int64_t j = at; bad && j < at + dtype->block; j++) {
             if (!isfinite(w[j]))
-                PL_TRY(pl_strip_nonfinite(dtype == &pl_dtypes[PL_NVFP4] ? &strict : in, first, j, w[j]));
+                PL_TRY(pl_strip_nonfinite(dtype == &pl_dtypes[PL_NVFP4] ? &strict : f->in, row, j, w[j]));
             if (dtype->block > 1) w[j] = 0.0f;
         }
-        encode_values(encoder, dtype, w + at, h ? h + at % in->cols : NULL, 1, dtype->block, to);
-        if (!bad) PL_TRY(check_range(dtype, in, first, at, w + at, dtype->block, to));
+        encode_values(f->encoder, dtype, w + at, f->h ? f->h + at : NULL, 1, dtype->block, to);
+        if (!bad) PL_TRY(check_range(dtype, f->in, row, at, w + at, dtype->block, to));
         else if (dtype->block > 1) spoil(dtype, to);
     }
+    return PL_OK;
+}
+
+static pl_status fill_finite(const filler *f, int64_t first, const float *w, int64_t rows, uint8_t *to)
+{
+    int64_t cols = f->in->cols;
+    bool free = pl_codes_of(f->dtype), means = f->costs.weight;
+    if (means && !free) pl_mean_encode(f->encoder, f->dtype, w, f->h, f->costs, rows, cols, to);
+    else encode_values(f->encoder, f->dtype, w, f->h, rows, cols, to);
+    PL_TRY(check_range(f->dtype, f->in, first, 0, w, rows * cols, to));
+    if (means && free) pl_mean_settle(f->dtype, w, f->costs, rows, cols, to);
+    return PL_OK;
+}
+
+/* Rows first .. first+rows-1, w [rows][cols]. What one of them becomes does not depend on those beside it. */
+static pl_status fill_rows(const filler *f, int64_t first, float *w, int64_t rows, int64_t row_bytes, uint8_t *to)
+{
+    int64_t cols = f->in->cols;
+    if (pl_find_nonfinite(w, rows * cols) < 0) return fill_finite(f, first, w, rows, to);
+    for (int64_t r = 0; r < rows; r++, w += cols, to += row_bytes) {
+        bool bad = pl_find_nonfinite(w, cols) >= 0;
+        PL_TRY(bad ? fill_nonfinite(f, first + r, w, to) : fill_finite(f, first + r, w, 1, to));
+    }
+    return PL_OK;
+}
+
+static pl_type refine(pl_type wish)
+{
+    bool nvfp4 = wish.scheme == &pl_scheme_plain && wish.element == &pl_dtypes[PL_NVFP4];
+    return nvfp4 ? factored_nvfp4() : wish;
+}
+
+/* The least power of two by which all values can be divided so that the search may store scales for a level of 4 where
+ * the reference makes one for 6: values up to 4 * 448. Powers of two, so that dividing does not round, and whatever the
+ * reference stores without a factor is a scale here, too. */
+static pl_status reach(const pl_step *step, const pl_input *in, int64_t first, int64_t count, float *number,
+                       pl_arena *arena)
+{
+    int64_t strip = pl_strip_rows(in->cols, count);
+    float *w = PL_NEW(arena, float, strip * in->cols), largest = 0.0f;
+    if (!w) return PL_E_MEMORY;
+    for (int64_t done = 0; done < count; done += strip) {
+        int64_t n = pl_min64(strip, count - done);
+        pl_arena_mark mark = pl_arena_save(arena);
+        PL_TRY(pl_rows(in, first + done, n, w, arena));
+        pl_arena_restore(arena, mark);
+        for (int64_t i = 0; i < n * in->cols; i++) {
+            float size = fabsf(w[i]);
+            largest = size > largest && size < INFINITY ? size : largest;       /* encode refuses others */
+        }
+    }
+    float factor = 0x1p-96f;
+    while (factor * (4.0f * 448.0f) < largest) factor *= 2.0f;
+    *number = factor;
     return PL_OK;
 }
 
@@ -146,25 +227,27 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
 {
     const pl_dtype *dtype = rows->type.element;
     int64_t strip = pl_strip_rows(in->cols, count);
+    float *h;
+    PL_TRY(load_importance(step, in->cols, arena, &h));
+    pl_mean_costs costs;
+    PL_TRY(load_means(step, in->cols, arena, &costs));
+    if (pl_groups_kind(&rows->type) >= 0)
+        return pl_groups_encode(in, step->method == &pl_method_best, h, costs, first, count, rows, arena);
     /* the caller's buffers are writable; a part's pointer is const for those who read weights */
     uint8_t *out = (uint8_t *)(uintptr_t)rows->part[0].ptr;
-    pl_row_encoder encoder = encoder_of(step, dtype);
-    float *w = PL_NEW(arena, float, strip * in->cols), *h;
+    float factor = 1.0f;
+    if (is_factored(&rows->type)) memcpy(&factor, rows->part[1].ptr, sizeof factor);
+    const filler f = { .encoder = encoder_of(step, dtype), .dtype = dtype, .in = in, .h = h, .costs = costs };
+    float *w = PL_NEW(arena, float, strip * in->cols);
     if (!w) return PL_E_MEMORY;
-    PL_TRY(load_importance(step, in->cols, arena, &h));
     PL_TRY(pl_iq_prepare((int)(dtype - pl_dtypes)));
     for (int64_t done = 0; done < count; done += strip) {
-        int64_t n = pl_min64(strip, count - done), values = n * in->cols;
-        uint8_t *to = out + done * rows->part[0].stride;
+        int64_t n = pl_min64(strip, count - done), stride = rows->part[0].stride;
         pl_arena_mark mark = pl_arena_save(arena);
         PL_TRY(pl_rows(in, first + done, n, w, arena));
         pl_arena_restore(arena, mark);
-        if (pl_find_nonfinite(w, values) >= 0) {
-            PL_TRY(encode_nonfinite(encoder, dtype, in, first + done, w, h, values, to));
-            continue;
-        }
-        encode_values(encoder, dtype, w, h, n, in->cols, to);
-        PL_TRY(check_range(dtype, in, first + done, 0, w, values, to));
+        for (int64_t i = 0; factor != 1.0f && i < n * in->cols; i++) w[i] /= factor;
+        PL_TRY(fill_rows(&f, first + done, w, n, stride, out + done * stride));
     }
     return PL_OK;
 }
@@ -172,7 +255,7 @@ static pl_status encode(const pl_step *step, const pl_input *in, int64_t first, 
 const pl_method pl_method_best = {
     .name = "best", .summary = "search for the least weighted error under the type's own layout",
     .scope = PL_SCOPE_ROWS, .flags = PL_METHOD_EXACT,
-    .accepts = accepts, .scratch = scratch, .encode = encode,
+    .accepts = accepts, .scratch = scratch, .refine = refine, .reach = reach, .encode = encode,
 };
 
 const pl_method pl_method_rtn = {

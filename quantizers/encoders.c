@@ -37,6 +37,15 @@ void pl_row_encoders_init(pl_row_encoders *list, unsigned cpu_flags)
         pl_row_encoders_iq3_avx512(list);
         pl_row_encoders_iq1_avx512(list);
     }
+#elif defined(PL_NEON)
+    if (cpu_flags & PL_CPU_NEON) {
+        pl_row_encoders_neon(list);
+        pl_row_encoders_iq4_neon(list);
+        pl_row_encoders_weighted_neon(list);
+        pl_row_encoders_iq2_neon(list);
+        pl_row_encoders_iq3_neon(list);
+        pl_row_encoders_iq1_neon(list);
+    }
 #endif
 }
 

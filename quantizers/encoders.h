@@ -52,25 +52,33 @@ void pl_row_encoders_init(pl_row_encoders *list, unsigned cpu_flags);
 void pl_row_encoders_best(pl_row_encoders *list, unsigned cpu_flags);
 void pl_row_encoders_avx2(pl_row_encoders *list);       /* parts of it: each replaces what it does faster */
 void pl_row_encoders_avx512(pl_row_encoders *list);
+void pl_row_encoders_neon(pl_row_encoders *list);
 void pl_row_encoders_iq4_avx2(pl_row_encoders *list);
 void pl_row_encoders_iq4_avx512(pl_row_encoders *list);
+void pl_row_encoders_iq4_neon(pl_row_encoders *list);
 void pl_row_encoders_weighted_avx2(pl_row_encoders *list);
 void pl_row_encoders_weighted_avx512(pl_row_encoders *list);
+void pl_row_encoders_weighted_neon(pl_row_encoders *list);
 void pl_row_encoders_iq2_avx2(pl_row_encoders *list);
 void pl_row_encoders_iq2_avx512(pl_row_encoders *list);
+void pl_row_encoders_iq2_neon(pl_row_encoders *list);
 void pl_row_encoders_iq3_avx2(pl_row_encoders *list);
 void pl_row_encoders_iq3_avx512(pl_row_encoders *list);
+void pl_row_encoders_iq3_neon(pl_row_encoders *list);
 void pl_row_encoders_iq1_avx2(pl_row_encoders *list);
 void pl_row_encoders_iq1_avx512(pl_row_encoders *list);
+void pl_row_encoders_iq1_neon(pl_row_encoders *list);
 void pl_row_encoders_best_blocks(pl_row_encoders *list);        /* parts of the searches */
 void pl_row_encoders_best_blocks_avx2(pl_row_encoders *list);
 void pl_row_encoders_best_blocks_avx512(pl_row_encoders *list);
-/* ggml's rule for iq3_s, but sub-blocks of zeros keep their place */
-void pl_row_encoders_best_iq3(pl_row_encoders *list);
-void pl_row_encoders_best_iq3_avx2(pl_row_encoders *list);
-void pl_row_encoders_best_iq3_avx512(pl_row_encoders *list);
+void pl_row_encoders_best_blocks_neon(pl_row_encoders *list);
+void pl_row_encoders_best_iq(pl_row_encoders *list);
+void pl_row_encoders_best_iq_avx2(pl_row_encoders *list);
+void pl_row_encoders_best_iq_avx512(pl_row_encoders *list);
+void pl_row_encoders_best_iq_neon(pl_row_encoders *list);
 void pl_row_encoders_best_k(pl_row_encoders *list);
 void pl_row_encoders_best_k_avx2(pl_row_encoders *list);
 void pl_row_encoders_best_k_avx512(pl_row_encoders *list);
+void pl_row_encoders_best_k_neon(pl_row_encoders *list);
 
 #endif

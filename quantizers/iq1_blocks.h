@@ -1,11 +1,12 @@
 /* iq1_blocks.h: encoders of iq1_s and iq1_m over lanes (quantizers/lanes.h), one sub-block per lane: iq1.c has them
- * in plain C, the definition, iq1_avx2.c and iq1_avx512.c with 8 and 16 sub-blocks at a time. */
+ * in plain C, the definition, iq1_neon.c, iq1_avx*.c with 4, 8 and 16 sub-blocks at a time. */
 #ifndef QUANTIZERS_IQ1_BLOCKS_H
 #define QUANTIZERS_IQ1_BLOCKS_H
 
-#include "core/blocks.h"
 #include "quantizers/encoders.h"
 #include "quantizers/iq_list.h"
+#include "quantizers/iq_pack.h"
+#include "quantizers/iq_parts.h"
 
 /* Values of a block and of a group that one code stands for; sub-blocks that are encoded at once: a block of iq1_m,
  * two of iq1_s; values and groups of a sub-block, at most. */
@@ -21,6 +22,8 @@ static const float iq1_levels[2][16] = { IQ1_FOUR_TIMES(-0.875f, 0.125f, 1.125f,
 typedef struct iq1_rule {
     int dtype, n;               /* values of a sub-block */
     float tiny;                 /* sub-blocks whose largest value is smaller count as zeros */
+    float adjust;               /* times d before it is stored */
+    bool fitted;                /* d by least squares for the codes of scales */
 } iq1_rule;
 
 typedef struct iq1_batch {
@@ -170,9 +173,10 @@ PL_INLINE bool iq1_find(const pl_iq_near *near, const float *x, const float *w, 
 {
     *index = near->place[key];
     if (*index >= 0) return true;
-    pl_iq_terms term[IQ1_GROUP];
-    for (int i = 0; i < IQ1_GROUP; i++) term[i] = pl_iq_term(levels, scale, x[i], w[i]);
-    *index = near->place[pl_iq_nearest(near->near_keys - 1 - *index, term, IQ1_GROUP, 2)];
+    pl_iq_table term[IQ1_GROUP];
+    for (int i = 0; i < IQ1_GROUP; i++) term[i] = pl_iq_term(pl_iq_levels(levels), scale, x[i], w[i]);
+    const uint16_t *list = near->near_keys - 1 - *index;
+    *index = near->place[pl_iq_nearest(list + 1, list[0], term, NULL, IQ1_GROUP, 2).key];
     return false;
 }
 
@@ -213,60 +217,23 @@ PL_INLINE void iq1_fit(iq1_batch *b, const pl_iq_near *near, const iq1_rule rule
     b->scale[s] = scale > 0.0f ? scale : 0.0f;          /* no number (sums of huge values): ggml stops there */
 }
 
-/* Scales of `subs` sub-blocks from s on to three bits each; returns d, 0 if all are zeros. */
-PL_INLINE float iq1_scales(const iq1_batch *b, int s, int subs, uint8_t *codes, bool *zeros)
-{
-    float max = 0.0f;
-    for (int k = 0; k < subs; k++) max = max > b->scale[s + k] ? max : b->scale[s + k];
-    float d = max / 15.0f, inverse = 1.0f / d;
-    *zeros = max == 0.0f;
-    for (int k = 0; k < subs; k++) {
-        int l = max > 0.0f ? pl_nearest(0.5f * (inverse * b->scale[s + k] - 1.0f)) : 0;
-        codes[k] = (uint8_t)(l < 0 ? 0 : l > 7 ? 7 : l);
-    }
-    return d;
-}
+static const iq1_rule iq1_rule_s = { .dtype = PL_IQ1_S, .n = 32, .tiny = 1e-12f, .adjust = 1.125f };
+static const iq1_rule iq1_rule_m = { .dtype = PL_IQ1_M, .n = 16, .tiny = 1e-7f, .adjust = 1.1125f,
+                                     .fitted = true };
 
-static const iq1_rule iq1_rule_s = { .dtype = PL_IQ1_S, .n = 32, .tiny = 1e-12f };
-static const iq1_rule iq1_rule_m = { .dtype = PL_IQ1_M, .n = 16, .tiny = 1e-7f };
-
-PL_INLINE void iq1_put_s(const iq1_batch *b, const pl_iq_near *near, int s, uint8_t *out)
+/* The block of the sub-blocks from s on. d of iq1_m is fitted to the points and codes of scales. */
+PL_INLINE void iq1_put(const iq1_batch *b, const pl_iq_near *near, const iq1_rule rule, int s, pl_iq_codes *c)
 {
-    uint8_t scales[8];
-    bool zeros;
-    pl_block_iq1_s block = { .d = pl_f32_to_f16(iq1_scales(b, s, 8, scales, &zeros) * 1.125f) };
-    for (int k = 0; k < 8; k++) {
-        unsigned high = zeros ? 0 : (unsigned)scales[k] << 12 | (b->minus[s + k] ? 0x8000u : 0);
-        for (int g = 0; g < 4; g++) {
-            block.qs[4 * k + g] = (uint8_t)b->index[s + k][g];
-            high |= (unsigned)b->index[s + k][g] >> 8 << 3 * g;
-        }
-        block.qh[k] = (uint16_t)high;
-    }
-    memcpy(out, &block, sizeof block);
-}
-
-/* Here d is fitted to the points and the scales' codes once they are known. */
-PL_INLINE void iq1_put_m(const iq1_batch *b, const pl_iq_near *near, int s, uint8_t *out)
-{
-    uint8_t scales[16];
-    bool zeros;
-    float d = iq1_scales(b, s, 16, scales, &zeros), qx = 0.0f, q2 = 0.0f;
-    pl_block_iq1_m block = { .qs = { 0 } };
-    for (int k = 0; k < 16; k++) {
-        const int *index = b->index[s + k];
-        block.qs[2 * k] = (uint8_t)index[0];
-        block.qs[2 * k + 1] = (uint8_t)index[1];
-        block.qh[k] = (uint8_t)(index[0] >> 8 | index[1] >> 8 << 4);
-        if (zeros) continue;
-        block.qh[k] |= (uint8_t)((b->minus[s + k] & 2) << 2 | (b->minus[s + k] & 1) << 7);
-        block.sc[k / 4] = (uint16_t)(block.sc[k / 4] | scales[k] << k % 4 * 3);
-        iq1_explain(b, near, s + k, 16, (float)(2 * scales[k] + 1), &qx, &q2);
-    }
+    const int subs = IQ1_BLOCK / rule.n, groups = rule.n / IQ1_GROUP;
+    float max = pl_iq_scales(b->scale + s, subs, 7, c->scale), d = max / 15.0f, qx = 0.0f, q2 = 0.0f;
+    for (int i = 0; i < IQ1_BLOCK / IQ1_GROUP; i++) c->index[i] = (uint16_t)b->index[s + i / groups][i % groups];
+    if (max == 0.0f) return;
+    for (int i = 0; i < IQ1_BLOCK / IQ1_GROUP; i++)
+        c->signs[i] = iq1_levels_of(b, s + i / groups, i % groups) == iq1_levels[1] ? 0xff : 0;
+    for (int k = 0; rule.fitted && k < subs; k++)
+        iq1_explain(b, near, s + k, rule.n, (float)(2 * c->scale[k] + 1), &qx, &q2);
     if (q2 > 0.0f) d = qx / q2;
-    uint16_t half = pl_f32_to_f16(zeros ? 0.0f : d * 1.1125f);
-    for (int k = 0; k < 4; k++) block.sc[k] = (uint16_t)(block.sc[k] | (half >> 4 * k & 15) << 12);
-    memcpy(out, &block, sizeof block);
+    c->d = pl_f32_to_f16(d * rule.adjust);
 }
 
 /* A block of values, to sub-blocks of n values from s on. h: its importance, or NULL: all ones. */
@@ -284,8 +251,7 @@ PL_INLINE void iq1_load(iq1_batch *b, const float *w, const float *h, int n, int
 }
 
 PL_INLINE void iq1_encode(const float *w, const float *h, int64_t rows, int64_t cols, const iq1_rule rule,
-                          size_t bytes, void (*put)(const iq1_batch *, const pl_iq_near *, int, uint8_t *),
-                          uint8_t *out)
+                          size_t bytes, pl_iq_packer pack, uint8_t *out)
 {
     const pl_iq_near *near = pl_iq_near_of(rule.dtype);
     const int subs = IQ1_BLOCK / rule.n;
@@ -299,7 +265,11 @@ PL_INLINE void iq1_encode(const float *w, const float *h, int64_t rows, int64_t 
         }
         for (int s = 0; s < n; s += PL_LANES) iq1_search(&b, rule, s);
         for (int s = 0; s < n; s++) iq1_fit(&b, near, rule, s);
-        for (int s = 0; s < n; s += subs, out += bytes) put(&b, near, s, out);
+        for (int s = 0; s < n; s += subs, out += bytes) {
+            pl_iq_codes codes = { .d = 0 };
+            iq1_put(&b, near, rule, s, &codes);
+            pack(&codes, out);
+        }
     }
 }
 
@@ -307,7 +277,7 @@ PL_INLINE void iq1_encode(const float *w, const float *h, int64_t rows, int64_t 
 #define IQ1_ENCODER(prefix, kind)                                                                               \
     prefix##iq1_##kind(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                \
     {                                                                                                           \
-        iq1_encode(w, h, rows, cols, iq1_rule_##kind, sizeof(pl_block_iq1_##kind), iq1_put_##kind, out);        \
+        iq1_encode(w, h, rows, cols, iq1_rule_##kind, sizeof(pl_block_iq1_##kind), pl_iq_pack_iq1_##kind, out);       \
     }
 
 #endif

@@ -1,15 +1,18 @@
 /* iq2_blocks.h: encoders of iq2_xxs, iq2_xs and iq2_s over lanes (quantizers/lanes.h), one sub-block per lane:
- * iq2.c has them in plain C, the definition, iq2_avx2.c and iq2_avx512.c with 8 and 16 sub-blocks at a time. */
+ * iq2.c has them in plain C, the definition, iq2_neon.c, iq2_avx*.c with 4, 8 and 16 sub-blocks at a time. */
 #ifndef QUANTIZERS_IQ2_BLOCKS_H
 #define QUANTIZERS_IQ2_BLOCKS_H
 
-#include "core/blocks.h"
 #include "quantizers/encoders.h"
-#include "quantizers/iq2_lanes.h"
+#include "quantizers/iq_list.h"
+#include "quantizers/iq_pack.h"
+#include "quantizers/iq_parts.h"
 
 /* Values of a block, of a group that one code stands for; sub-blocks that are encoded at once: one block or, of
  * iq2_xxs, two; the most groups and values of a sub-block; the largest odd number of a grid. */
 enum { IQ2_BLOCK = 256, IQ2_GROUP = 8, IQ2_BATCH = 16, IQ2_GROUPS = 4, IQ2_SUB = 32, IQ2_TOP = 5 };
+
+static const float iq2_odds[16] = { 1, 3, 5, 7, 1, 3, 5, 7, 1, 3, 5, 7, 1, 3, 5, 7 };
 
 /* What sets the three types apart. */
 typedef struct iq2_rule {
@@ -20,6 +23,7 @@ typedef struct iq2_rule {
                                  * of all groups are looked up again by the best scale found */
     float tiny;                 /* sub-blocks whose largest value is smaller count as zeros */
     float variance;             /* times the mean square of the block */
+    float adjust;               /* times d before it is stored */
 } iq2_rule;
 
 typedef struct iq2_batch {
@@ -30,6 +34,13 @@ typedef struct iq2_batch {
     float scale[IQ2_BATCH], alive[IQ2_BATCH], key[IQ2_GROUPS][IQ2_BATCH];
 } iq2_batch;
 
+/* The low 8 bits of integers within +-2^22, which may be negative. */
+PL_INLINE vf iq2_byte(vf x)
+{
+    vf below = x * v_every(1.0f / 256.0f) - v_every(255.0f / 512.0f) + v_every(PL_ROUNDER) - v_every(PL_ROUNDER);
+    return x - v_every(256.0f) * below;
+}
+
 /* The scale for levels 0 .. 4 of values that may be negative: an error for each of 9 scales, then up to five
  * rounds that move single levels while that lowers the error. Levels are kept in bytes, where negative ones wrap
  * around; files depend on it. */
@@ -38,7 +49,7 @@ PL_INLINE vf iq2_level_scale(const vf *x, const vf *w, const vf *wx, int n, vf m
     const vf zero = v_every(0.0f), one = v_every(1.0f);
     vf level[IQ2_SUB], best = v_every(4.0f) / max, least = zero, sum_lx = zero, sum_l2 = zero;
     for (int i = 0; i < n; i++) {
-        vf difference = x[i] - one / best * v_byte(v_code_far(best * x[i], -0x400000, 0x3fffff));
+        vf difference = x[i] - one / best * iq2_byte(v_code_far(best * x[i], -0x400000, 0x3fffff));
         least = least + w[i] * difference * difference;
     }
     for (int k = -4; k <= 4; k++) {
@@ -54,7 +65,7 @@ PL_INLINE vf iq2_level_scale(const vf *x, const vf *w, const vf *wx, int n, vf m
     }
     for (int i = 0; i < n; i++) {
         vf l = v_code_far(best * x[i], -0x400000, 4);
-        level[i] = v_byte(l);
+        level[i] = iq2_byte(l);
         sum_lx = sum_lx + wx[i] * l;
         sum_l2 = sum_l2 + w[i] * l * l;
     }
@@ -67,13 +78,20 @@ PL_INLINE vf iq2_level_scale(const vf *x, const vf *w, const vf *wx, int n, vf m
             vf new_lx = other_lx + wx[i] * l, new_l2 = other_l2 + w[i] * l * l;
             vm allowed = v_both(v_both(v_less(zero, other_lx), v_less(zero, other_l2)), v_differ(l, level[i]));
             vm better = v_both(allowed, v_less(sum_lx * sum_lx * new_l2, new_lx * new_lx * sum_l2));
-            level[i] = v_pick(better, v_byte(l), level[i]);
+            level[i] = v_pick(better, iq2_byte(l), level[i]);
             sum_lx = v_pick(better, new_lx, sum_lx);
             sum_l2 = v_pick(better, new_l2, sum_l2);
             moved |= v_any(better);
         }
     }
     return v_pick(v_less(zero, sum_l2), sum_lx / sum_l2, zero);
+}
+
+PL_INLINE float iq2_nearest(const uint16_t *list, const float *x, const float *w, float scale)
+{
+    pl_iq_table term[IQ2_GROUP];
+    for (int i = 0; i < IQ2_GROUP; i++) term[i] = pl_iq_term(pl_iq_levels(iq2_odds), scale, x[i], w[i]);
+    return (float)pl_iq_nearest(list + 1, list[0], term, NULL, IQ2_GROUP, 2).key;
 }
 
 /* Keys of points for the values of PL_LANES sub-blocks from s on, by this scale, for groups with wanted != 0.
@@ -96,7 +114,7 @@ PL_INLINE void iq2_find(const iq2_batch *b, const pl_iq_near *near, const iq2_ru
             int at = (s + lane) * rule.n + g * IQ2_GROUP;
             moves[lane] = place < 0;
             if (place < 0 && wants[lane] != 0.0f)
-                keys[lane] = pl_iq2_nearest(near->near_keys - 1 - place, b->x + at, b->root + at, scales[lane]);
+                keys[lane] = iq2_nearest(near->near_keys - 1 - place, b->x + at, b->root + at, scales[lane]);
         }
         key[g] = v_at(keys, 1);
         moved[g] = v_at(moves, 1);
@@ -107,11 +125,12 @@ typedef struct iq2_sums { vf qx, q2; } iq2_sums;
 
 PL_INLINE iq2_sums iq2_sum(const vf *w, const vf *wx, const vf *key, int n)
 {
+    const pl_iq_table odds = pl_iq_levels(iq2_odds);
     iq2_sums sums = { v_every(0.0f), v_every(0.0f) };
     for (int g = 0; g < n / IQ2_GROUP; g++) {
         vi keys = v_keys(key[g]);
         for (int i = 0; i < IQ2_GROUP; i++) {
-            vf q = v_odd(keys, i);
+            vf q = v_look(&odds, keys, 2 * i);
             sums.qx = sums.qx + wx[g * IQ2_GROUP + i] * q;
             sums.q2 = sums.q2 + w[g * IQ2_GROUP + i] * q * q;
         }
@@ -169,28 +188,8 @@ PL_INLINE void iq2_search(iq2_batch *b, const pl_iq_near *near, const iq2_rule r
     for (int g = 0; g < groups; g++) key[g] = v_pick(v_less(zero, wanted[g]), other_key[g], key[g]);
     iq2_sums sums = iq2_sum(w, wx, key, n);
     scale = v_pick(v_both(v_less(zero, any), v_less(zero, sums.q2)), sums.qx / sums.q2, scale);
-    v_put(scale, b->scale + s);
+    v_put(v_pick(alive, scale, zero), b->scale + s);
     for (int g = 0; g < groups; g++) v_put(key[g], b->key[g] + s);
-}
-
-/* Signs and magnitudes of a group; returns the signs. Where their number has to be even, the value that weighs
- * least gets the wrong one. */
-PL_INLINE uint8_t iq2_split(const float *w, const float *weight, bool even, float *x)
-{
-    unsigned signs = 0;
-    for (int i = 0; i < IQ2_GROUP; i++) {
-        bool negative = !(w[i] >= 0.0f);
-        x[i] = negative ? -w[i] : w[i];
-        signs |= (unsigned)negative << i;
-    }
-    if (even && __builtin_parity(signs)) {
-        int least = 0;
-        for (int i = 1; i < IQ2_GROUP; i++)
-            if (weight[i] * w[i] * w[i] < weight[least] * w[least] * w[least]) least = i;
-        x[least] = -x[least];
-        signs ^= 1u << least;
-    }
-    return (uint8_t)signs;
 }
 
 /* A block of values, to sub-blocks s and those behind it. h: its importance, or NULL. */
@@ -208,92 +207,36 @@ PL_INLINE void iq2_load(iq2_batch *b, const iq2_rule rule, const float *w, const
     }
     for (int i = 0; i < IQ2_BLOCK; i += IQ2_GROUP)
         b->signs[s + i / rule.n][i % rule.n / IQ2_GROUP] =
-            iq2_split(w + i, weight + i, rule.even, b->x + s * rule.n + i);
-}
-
-/* Code and signs of a group of sub-block s. Scales are kept without signs, so that those of values turn around. */
-PL_INLINE unsigned iq2_code(const iq2_batch *b, const pl_iq_near *near, int s, int g, unsigned *signs)
-{
-    *signs = b->alive[s] != 0.0f ? b->signs[s][g] ^ (b->scale[s] < 0.0f ? 0xffu : 0) : 0;
-    return b->alive[s] != 0.0f ? (unsigned)near->place[(int)b->key[g][s]] : 0;
-}
-
-/* Scales of `subs` sub-blocks from s on to four bits each; returns d, 0 if all are zeros. One that is no number
- * (sums of huge values) counts as zero. */
-PL_INLINE float iq2_scales(const iq2_batch *b, int s, int subs, uint8_t *codes)
-{
-    float scale[IQ2_BATCH], max = 0.0f;
-    for (int k = 0; k < subs; k++) {
-        float magnitude = b->alive[s + k] != 0.0f ? fabsf(b->scale[s + k]) : 0.0f;
-        scale[k] = magnitude > 0.0f ? magnitude : 0.0f;
-        max = max > scale[k] ? max : scale[k];
-    }
-    float d = max / 31.0f, inverse = 1.0f / d;
-    for (int k = 0; k < subs; k++) {
-        int l = max > 0.0f ? pl_nearest(0.5f * (inverse * scale[k] - 1.0f)) : 0;
-        codes[k] = (uint8_t)(l < 0 ? 0 : l > 15 ? 15 : l);
-    }
-    return d;
+            pl_iq_split(w + i, weight + i, rule.even, b->x + s * rule.n + i);
 }
 
 static const iq2_rule iq2_rule_xxs = { .dtype = PL_IQ2_XXS, .n = 32, .steps = 6, .even = true, .levels = true,
-                                       .tiny = 1e-15f, .variance = 1.0f };
+                                       .tiny = 1e-15f, .variance = 1.0f, .adjust = 1.0f };
 static const iq2_rule iq2_rule_xs = { .dtype = PL_IQ2_XS, .n = 16, .steps = 9, .even = true, .tiny = 1e-15f,
-                                      .variance = 1.0f };
-static const iq2_rule iq2_rule_s = { .dtype = PL_IQ2_S, .n = 16, .steps = 9, .tiny = 1e-8f, .variance = 2.0f };
+                                      .variance = 1.0f, .adjust = 1.0f };
+static const iq2_rule iq2_rule_s = { .dtype = PL_IQ2_S, .n = 16, .steps = 9, .tiny = 1e-8f, .variance = 2.0f,
+                                     .adjust = 0.9875f };
 
-PL_INLINE void iq2_put_xxs(const iq2_batch *b, const pl_iq_near *near, int s, uint8_t *out)
+/* The block of the sub-blocks from s on. Scales are stored without signs, so that those of values turn around. */
+PL_INLINE void iq2_put(const iq2_batch *b, const pl_iq_near *near, const iq2_rule rule, int s, pl_iq_codes *c)
 {
-    uint8_t scales[8];
-    float d = iq2_scales(b, s, 8, scales);
-    pl_block_iq2_xxs block = { .d = pl_f32_to_f16(d) };
-    for (int k = 0; d > 0.0f && k < 8; k++) {
-        uint32_t aux = (uint32_t)scales[k] << 28;
-        for (int g = 0; g < 4; g++) {
-            unsigned signs;
-            block.qs[8 * k + g] = (uint8_t)iq2_code(b, near, s + k, g, &signs);
-            aux |= (signs & 127) << 7 * g;
-        }
-        memcpy(block.qs + 8 * k + 4, &aux, sizeof aux);
+    const int groups = rule.n / IQ2_GROUP;
+    float d = pl_iq_scales(b->scale + s, IQ2_BLOCK / rule.n, 15, c->scale) / 31.0f;
+    c->d = pl_f32_to_f16(d * rule.adjust);
+    if (rule.even && !(d > 0.0f)) {             /* the largest may be above 0, and too small for that */
+        memset(c->scale, 0, sizeof c->scale);
+        return;
     }
-    memcpy(out, &block, sizeof block);
-}
-
-PL_INLINE void iq2_put_xs(const iq2_batch *b, const pl_iq_near *near, int s, uint8_t *out)
-{
-    uint8_t scales[16];
-    float d = iq2_scales(b, s, 16, scales);
-    pl_block_iq2_xs block = { .d = pl_f32_to_f16(d) };
-    for (int k = 0; d > 0.0f && k < 16; k++) {
-        block.scales[k / 2] |= (uint8_t)(scales[k] << k % 2 * 4);
-        for (int g = 0; g < 2; g++) {
-            unsigned signs, code = iq2_code(b, near, s + k, g, &signs);
-            block.qs[2 * k + g] = (uint16_t)(code | (signs & 127) << 9);
-        }
+    for (int i = 0; i < IQ2_BLOCK / IQ2_GROUP; i++) {
+        int k = s + i / groups, g = i % groups;
+        if (b->alive[k] == 0.0f) continue;
+        c->index[i] = (uint16_t)near->place[(int)b->key[g][k]];
+        c->signs[i] = (uint8_t)(b->signs[k][g] ^ (b->scale[k] < 0.0f ? 0xff : 0));
     }
-    memcpy(out, &block, sizeof block);
-}
-
-PL_INLINE void iq2_put_s(const iq2_batch *b, const pl_iq_near *near, int s, uint8_t *out)
-{
-    uint8_t scales[16];
-    float d = iq2_scales(b, s, 16, scales);
-    pl_block_iq2_s block = { .d = pl_f32_to_f16(d * 0.9875f) };
-    for (int k = 0; k < 16; k++) {
-        block.scales[k / 2] |= (uint8_t)(scales[k] << k % 2 * 4);
-        for (int i = 2 * k; i < 2 * k + 2; i++) {
-            unsigned signs, code = iq2_code(b, near, s + k, i % 2, &signs);
-            block.qs[i] = (uint8_t)code;
-            block.qh[i / 4] |= (uint8_t)(code >> 8 << i % 4 * 2);
-            block.signs[i] = (uint8_t)signs;
-        }
-    }
-    memcpy(out, &block, sizeof block);
 }
 
 PL_INLINE void iq2_encode(const float *w, const float *h, int64_t rows, int64_t cols, const iq2_rule rule,
-                          size_t bytes, void (*put)(const iq2_batch *, const pl_iq_near *, int, uint8_t *),
-                          uint8_t *out)
+                          size_t bytes, pl_iq_packer pack, uint8_t *out)
 {
     const pl_iq_near *near = pl_iq_near_of(rule.dtype);
     const int subs = IQ2_BLOCK / rule.n;
@@ -306,7 +249,11 @@ PL_INLINE void iq2_encode(const float *w, const float *h, int64_t rows, int64_t 
             iq2_load(&b, rule, w + at, h ? h + at % cols : NULL, s);
         }
         for (int s = 0; s < n; s += PL_LANES) iq2_search(&b, near, rule, s);
-        for (int s = 0; s < n; s += subs, out += bytes) put(&b, near, s, out);
+        for (int s = 0; s < n; s += subs, out += bytes) {
+            pl_iq_codes codes = { .d = 0 };
+            iq2_put(&b, near, rule, s, &codes);
+            pack(&codes, out);
+        }
     }
 }
 
@@ -314,7 +261,7 @@ PL_INLINE void iq2_encode(const float *w, const float *h, int64_t rows, int64_t 
 #define IQ2_ENCODER(prefix, kind)                                                                               \
     prefix##iq2_##kind(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                \
     {                                                                                                           \
-        iq2_encode(w, h, rows, cols, iq2_rule_##kind, sizeof(pl_block_iq2_##kind), iq2_put_##kind, out);        \
+        iq2_encode(w, h, rows, cols, iq2_rule_##kind, sizeof(pl_block_iq2_##kind), pl_iq_pack_iq2_##kind, out); \
     }
 
 #endif

@@ -4,12 +4,9 @@
 
 static void IQ3_ENCODER(, xxs)
 static void IQ3_ENCODER(, s)
-static void IQ3_ENCODER_BY(, s, s_in_place)
 
 void pl_row_encoders_iq3_avx512(pl_row_encoders *list)
 {
     list->encode[PL_IQ3_XXS] = iq3_xxs;
     list->encode[PL_IQ3_S] = iq3_s;
 }
-
-void pl_row_encoders_best_iq3_avx512(pl_row_encoders *list) { list->encode[PL_IQ3_S] = iq3_s_in_place; }

@@ -1,11 +1,12 @@
 /* iq3_blocks.h: encoders of iq3_xxs and iq3_s over lanes (quantizers/lanes.h), one sub-block per lane: iq3.c has
- * them in plain C, the definition, iq3_avx2.c and iq3_avx512.c with 8 and 16 sub-blocks at a time. */
+ * them in plain C, the definition, iq3_neon.c, iq3_avx*.c with 4, 8 and 16 sub-blocks at a time. */
 #ifndef QUANTIZERS_IQ3_BLOCKS_H
 #define QUANTIZERS_IQ3_BLOCKS_H
 
-#include "core/blocks.h"
 #include "quantizers/encoders.h"
 #include "quantizers/iq_list.h"
+#include "quantizers/iq_pack.h"
+#include "quantizers/iq_parts.h"
 
 /* Values of a block, of a sub-block and of a group that one code stands for; groups and groups of signs of a
  * sub-block; sub-blocks of a block, and those that are encoded at once: two blocks; a grid's largest odd number. */
@@ -22,6 +23,7 @@ typedef struct iq3_rule {
     bool even;                  /* the number of negative values of eight has to be even */
     bool all;                   /* by the best scale all groups are looked up again, not only those off the grid */
     float tiny;                 /* sub-blocks whose largest value is smaller count as zeros */
+    float adjust;               /* times d before it is stored */
 } iq3_rule;
 
 typedef struct iq3_batch {
@@ -32,27 +34,11 @@ typedef struct iq3_batch {
     float scale[IQ3_BATCH], alive[IQ3_BATCH], key[IQ3_GROUPS][IQ3_BATCH];
 } iq3_batch;
 
-/* 2 level + 1 of value i of a group, of keys that travel as floats. */
-#if PL_LANES == 1
-PL_INLINE vf iq3_odd(vf key, int i) { return iq3_odds[(int)key >> 3 * i & 7]; }
-#elif PL_LANES == 8
-PL_INLINE vf iq3_odd(vf key, int i)
-{
-    return _mm256_permutevar8x32_ps(v_at(iq3_odds, 1), _mm256_srli_epi32(_mm256_cvttps_epi32(key), 3 * i));
-}
-#else
-PL_INLINE vf iq3_odd(vf key, int i)
-{
-    vi keys = _mm512_srli_epi32(_mm512_cvttps_epi32(key), (unsigned)(3 * i));
-    return _mm512_permutexvar_ps(keys, v_at(iq3_odds, 1));
-}
-#endif
-
 PL_INLINE float iq3_nearest(const uint16_t *list, const float *x, const float *w, float scale)
 {
-    pl_iq_terms term[IQ3_GROUP];
-    for (int i = 0; i < IQ3_GROUP; i++) term[i] = pl_iq_term(iq3_odds, scale, x[i], w[i]);
-    return (float)pl_iq_nearest(list, term, IQ3_GROUP, 3);
+    pl_iq_table term[IQ3_GROUP];
+    for (int i = 0; i < IQ3_GROUP; i++) term[i] = pl_iq_term(pl_iq_levels(iq3_odds), scale, x[i], w[i]);
+    return (float)pl_iq_nearest(list + 1, list[0], term, NULL, IQ3_GROUP, 3).key;
 }
 
 /* Keys of points for the values of PL_LANES sub-blocks from s on, by this scale, for groups with wanted != 0.
@@ -86,9 +72,10 @@ typedef struct iq3_sums { vf qx, q2; } iq3_sums;
 
 PL_INLINE iq3_sums iq3_sum(const vf *w, const vf *wx, const vf *key)
 {
+    const pl_iq_table odds = pl_iq_levels(iq3_odds);
     iq3_sums sums = { v_every(0.0f), v_every(0.0f) };
     for (int i = 0; i < IQ3_SUB; i++) {
-        vf q = iq3_odd(key[i / IQ3_GROUP], i % IQ3_GROUP);
+        vf q = v_look(&odds, v_keys(key[i / IQ3_GROUP]), i % IQ3_GROUP * 3);
         sums.qx = sums.qx + wx[i] * q;
         sums.q2 = sums.q2 + w[i] * q * q;
     }
@@ -137,28 +124,8 @@ PL_INLINE void iq3_search(iq3_batch *b, const pl_iq_near *near, const iq3_rule r
     for (int g = 0; g < IQ3_GROUPS; g++) key[g] = v_pick(v_less(zero, wanted[g]), other_key[g], key[g]);
     iq3_sums sums = iq3_sum(w, wx, key);
     scale = v_pick(v_both(v_less(zero, any), v_less(zero, sums.q2)), sums.qx / sums.q2, scale);
-    v_put(scale, b->scale + s);
+    v_put(v_pick(v_less(zero, alive), scale, zero), b->scale + s);
     for (int g = 0; g < IQ3_GROUPS; g++) v_put(key[g], b->key[g] + s);
-}
-
-/* Signs and magnitudes of eight values; returns the signs. Where their number has to be even, the value that weighs
- * least gets the wrong one. */
-PL_INLINE uint8_t iq3_split(const float *w, const float *weight, bool even, float *x)
-{
-    unsigned signs = 0;
-    for (int i = 0; i < 8; i++) {
-        bool negative = !(w[i] >= 0.0f);
-        x[i] = negative ? -w[i] : w[i];
-        signs |= (unsigned)negative << i;
-    }
-    if (even && __builtin_parity(signs)) {
-        int least = 0;
-        for (int i = 1; i < 8; i++)
-            if (weight[i] * w[i] * w[i] < weight[least] * w[least] * w[least]) least = i;
-        x[least] = -x[least];
-        signs ^= 1u << least;
-    }
-    return (uint8_t)signs;
 }
 
 /* A block of values, to sub-blocks s and those behind it. h: its importance, or NULL. */
@@ -175,93 +142,47 @@ PL_INLINE void iq3_load(iq3_batch *b, const iq3_rule rule, const float *w, const
     }
     for (int i = 0; i < IQ3_BLOCK; i += 8)
         b->signs[s + i / IQ3_SUB][i % IQ3_SUB / 8] =
-            iq3_split(w + i, weight + i, rule.even, b->x + s * IQ3_SUB + i);
+            pl_iq_split(w + i, weight + i, rule.even, b->x + s * IQ3_SUB + i);
 }
 
-/* Scales of a block's sub-blocks from s on to four bits each; returns d, 0 if all are zeros. Scales are stored
- * without signs; one that is no number (sums of huge values: ggml stops there) counts as zero. */
-PL_INLINE float iq3_scales(const iq3_batch *b, int s, uint8_t *codes, bool *zeros)
+static const iq3_rule iq3_rule_xxs = { .dtype = PL_IQ3_XXS, .steps = 15, .even = true, .tiny = 1e-8f,
+                                       .adjust = 1.0125f };
+static const iq3_rule iq3_rule_s = { .dtype = PL_IQ3_S, .steps = 9, .all = true, .tiny = FLT_TRUE_MIN,
+                                     .adjust = 1.033f };
+
+/* The block of the sub-blocks from s on. Scales are stored without signs, so that those of values turn around. */
+PL_INLINE void iq3_put(const iq3_batch *b, const pl_iq_near *near, const iq3_rule rule, int s, pl_iq_codes *c)
 {
-    float scale[IQ3_SUBS], max = 0.0f;
+    float max = pl_iq_scales(b->scale + s, IQ3_SUBS, 15, c->scale);
+    c->d = pl_f32_to_f16(max / 31.0f * rule.adjust);
     for (int k = 0; k < IQ3_SUBS; k++) {
-        float magnitude = b->alive[s + k] != 0.0f ? fabsf(b->scale[s + k]) : 0.0f;
-        scale[k] = magnitude > 0.0f ? magnitude : 0.0f;
-        max = max > scale[k] ? max : scale[k];
+        if (b->alive[s + k] == 0.0f || (rule.even && max == 0.0f)) continue;
+        for (int g = 0; g < IQ3_GROUPS; g++)
+            c->index[IQ3_GROUPS * k + g] = (uint16_t)near->place[(int)b->key[g][s + k]];
+        for (int i = 0; i < IQ3_SIGNS; i++)
+            c->signs[IQ3_SIGNS * k + i] = (uint8_t)(b->signs[s + k][i] ^ (b->scale[s + k] < 0.0f ? 0xff : 0));
     }
-    float d = max / 31.0f, inverse = 1.0f / d;
-    *zeros = max == 0.0f;
-    for (int k = 0; k < IQ3_SUBS; k++) {
-        int l = max > 0.0f ? pl_nearest(0.5f * (inverse * scale[k] - 1.0f)) : 0;
-        codes[k] = (uint8_t)(l < 0 ? 0 : l > 15 ? 15 : l);
-    }
-    return d;
-}
-
-/* Index of group g's point; signs of eight values, turned around where the scale was negative. */
-PL_INLINE unsigned iq3_code(const iq3_batch *b, const pl_iq_near *near, int s, int g)
-{
-    return (unsigned)near->place[(int)b->key[g][s]];
-}
-PL_INLINE uint8_t iq3_signs(const iq3_batch *b, int s, int i)
-{
-    return (uint8_t)(b->signs[s][i] ^ (b->scale[s] < 0.0f ? 0xff : 0));
-}
-
-static const iq3_rule iq3_rule_xxs = { .dtype = PL_IQ3_XXS, .steps = 15, .even = true, .tiny = 1e-8f };
-static const iq3_rule iq3_rule_s = { .dtype = PL_IQ3_S, .steps = 9, .all = true, .tiny = FLT_TRUE_MIN };
-
-PL_INLINE void iq3_put_xxs(const iq3_batch *b, const pl_iq_near *near, int s, uint8_t *out)
-{
-    uint8_t scales[IQ3_SUBS];
-    bool zeros;
-    pl_block_iq3_xxs block = { .d = pl_f32_to_f16(iq3_scales(b, s, scales, &zeros) * 1.0125f) };
-    for (int k = 0; !zeros && k < IQ3_SUBS; k++) {
-        uint32_t aux = (uint32_t)scales[k] << 28;
-        bool alive = b->alive[s + k] != 0.0f;
-        for (int g = 0; alive && g < IQ3_GROUPS; g++) block.qs[8 * k + g] = (uint8_t)iq3_code(b, near, s + k, g);
-        for (int i = 0; alive && i < IQ3_SIGNS; i++) aux |= (iq3_signs(b, s + k, i) & 127u) << 7 * i;
-        memcpy(block.aux + 4 * k, &aux, sizeof aux);
-    }
-    memcpy(out, &block, sizeof block);
 }
 
 /* Sub-blocks of zeros have their place in `qh` and `scales`, but ggml leaves them out of `qs` and `signs`, where
- * those behind them move up (`packed`): such a block reads as something else than was meant. */
-PL_INLINE void iq3_put(const iq3_batch *b, const pl_iq_near *near, int s, bool packed, uint8_t *out)
+ * those behind them move up: such a block reads as something else than was meant. */
+PL_INLINE void iq3_move_up(const iq3_batch *b, int s, uint8_t *out)
 {
-    uint8_t scales[IQ3_SUBS];
-    bool zeros;
-    pl_block_iq3_s block = { .d = pl_f32_to_f16(iq3_scales(b, s, scales, &zeros) * 1.033f) };
+    pl_block_iq3_s from, to;
+    memcpy(&from, out, sizeof from);
+    to = from;
+    memset(to.qs, 0, sizeof to.qs);
+    memset(to.signs, 0, sizeof to.signs);
     for (int k = 0, at = 0; k < IQ3_SUBS; k++) {
-        block.scales[k / 2] |= (uint8_t)(scales[k] << k % 2 * 4);
-        if (b->alive[s + k] == 0.0f) {
-            at += !packed;
-            continue;
-        }
-        for (int g = 0; g < IQ3_GROUPS; g++) {
-            unsigned code = iq3_code(b, near, s + k, g);
-            block.qs[8 * at + g] = (uint8_t)code;
-            block.qh[k] |= (uint8_t)(code >> 8 << g);
-        }
-        for (int i = 0; i < IQ3_SIGNS; i++) block.signs[4 * at + i] = iq3_signs(b, s + k, i);
-        at++;
+        if (b->alive[s + k] == 0.0f) continue;
+        memcpy(to.qs + 8 * at, from.qs + 8 * k, 8);
+        memcpy(to.signs + 4 * at++, from.signs + 4 * k, 4);
     }
-    memcpy(out, &block, sizeof block);
-}
-
-PL_INLINE void iq3_put_s(const iq3_batch *b, const pl_iq_near *near, int s, uint8_t *out)
-{
-    iq3_put(b, near, s, true, out);
-}
-
-PL_INLINE void iq3_put_s_in_place(const iq3_batch *b, const pl_iq_near *near, int s, uint8_t *out)
-{
-    iq3_put(b, near, s, false, out);
+    memcpy(out, &to, sizeof to);
 }
 
 PL_INLINE void iq3_encode(const float *w, const float *h, int64_t rows, int64_t cols, const iq3_rule rule,
-                          size_t bytes, void (*put)(const iq3_batch *, const pl_iq_near *, int, uint8_t *),
-                          uint8_t *out)
+                          size_t bytes, pl_iq_packer pack, uint8_t *out)
 {
     const pl_iq_near *near = pl_iq_near_of(rule.dtype);
     int64_t total = rows * cols / IQ3_BLOCK;
@@ -273,16 +194,20 @@ PL_INLINE void iq3_encode(const float *w, const float *h, int64_t rows, int64_t 
             iq3_load(&b, rule, w + at, h ? h + at % cols : NULL, s);
         }
         for (int s = 0; s < n; s += PL_LANES) iq3_search(&b, near, rule, s);
-        for (int s = 0; s < n; s += IQ3_SUBS, out += bytes) put(&b, near, s, out);
+        for (int s = 0; s < n; s += IQ3_SUBS, out += bytes) {
+            pl_iq_codes codes = { .d = 0 };
+            iq3_put(&b, near, rule, s, &codes);
+            pack(&codes, out);
+            if (rule.dtype == PL_IQ3_S) iq3_move_up(&b, s, out);
+        }
     }
 }
 
 /* A definition of the encoder of iq3_ ## kind. */
-#define IQ3_ENCODER(prefix, kind) IQ3_ENCODER_BY(prefix, kind, kind)
-#define IQ3_ENCODER_BY(prefix, kind, way)                                                                       \
-    prefix##iq3_##way(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                \
+#define IQ3_ENCODER(prefix, kind)                                                                               \
+    prefix##iq3_##kind(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                \
     {                                                                                                           \
-        iq3_encode(w, h, rows, cols, iq3_rule_##kind, sizeof(pl_block_iq3_##kind), iq3_put_##way, out);         \
+        iq3_encode(w, h, rows, cols, iq3_rule_##kind, sizeof(pl_block_iq3_##kind), pl_iq_pack_iq3_##kind, out); \
     }
 
 #endif

@@ -1,5 +1,5 @@
 /* iq4_blocks.h: encoders of iq4_nl and iq4_xs over lanes (quantizers/lanes.h): iq4.c has them in plain C, the
- * definition, iq4_avx2.c and iq4_avx512.c with 8 and 16 sub-blocks at a time. */
+ * definition, iq4_neon.c, iq4_avx*.c with 4, 8 and 16 sub-blocks at a time. */
 #ifndef QUANTIZERS_IQ4_BLOCKS_H
 #define QUANTIZERS_IQ4_BLOCKS_H
 

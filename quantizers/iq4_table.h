@@ -34,6 +34,15 @@ static inline void iq4_table_init(iq4_table *t)
 #if PL_LANES == 1
 PL_INLINE vi iq4_bucket(vf x) { return (int)(pl_f32_bits(x + IQ4_TO_EIGHTS) & 31u); }
 PL_INLINE vf iq4_pick(const float *from, vi index) { return from[index]; }
+#elif PL_LANES == 4
+PL_INLINE vi iq4_bucket(vf x)
+{
+    return vandq_s32(vreinterpretq_s32_f32(x + v_every(IQ4_TO_EIGHTS)), vdupq_n_s32(31));
+}
+PL_INLINE vf iq4_pick(const float *from, vi index)
+{
+    return (vf){ from[index[0]], from[index[1]], from[index[2]], from[index[3]] };
+}
 #elif PL_LANES == 8
 PL_INLINE vi iq4_bucket(vf x)
 {

@@ -1,4 +1,4 @@
-/* iq_list.h: the nearest of a list of neighbours (quantizers/iq_near.h), several points at a time. */
+/* iq_list.h: levels looked up by keys (quantizers/iq_near.h); the nearest of a list of points, several at a time. */
 #ifndef QUANTIZERS_IQ_LIST_H
 #define QUANTIZERS_IQ_LIST_H
 
@@ -7,107 +7,130 @@
 #include "quantizers/iq_near.h"
 #include "quantizers/lanes.h"
 
-/* What a value adds to a sum depends on one of at most eight levels only, so that all terms are known before the
- * points.
- *   pl_iq_term(levels, scale, x, w): w (scale q - x)^2 for each level's q; levels [16] repeats the four or eight
- *   pl_iq_nearest(list, term, dims, bits): key of the first point with the least sum of its terms, added up in order.
- *   Sums that are not below FLT_MAX do not count; without any other (ggml stops there) it is the first point. */
+/* What there is for each of at most eight levels. */
+enum { PL_IQ_PARTS = PL_LANES < 8 ? 8 / PL_LANES : 1 };
+typedef struct pl_iq_table { vf part[PL_IQ_PARTS]; } pl_iq_table;
+
+/* Keys may travel as floats, which hold them exactly.
+ *   v_keys(x): those keys as integers; v_list(list): PL_LANES entries
+ *   v_look(table, keys, shift): lane i gets what there is for the level of keys[i] that begins at bit `shift`
+ *   v_lowest(x): the least of the lanes; v_first(x, k): the first lane that is k, of some */
 #if PL_LANES == 1
-typedef struct pl_iq_terms { float of[8]; } pl_iq_terms;
+PL_INLINE vi v_keys(vf x) { return (int32_t)x; }
+PL_INLINE vi v_list(const uint16_t *list) { return list[0]; }
+PL_INLINE vf v_look(const pl_iq_table *t, vi keys, int shift) { return t->part[keys >> shift & 7]; }
+PL_INLINE float v_lowest(vf x) { return x; }
+PL_INLINE int v_first(vf x, float k) { return 0; }
 
-PL_INLINE pl_iq_terms pl_iq_term(const float levels[16], float scale, float x, float w)
+#elif PL_LANES == 4
+PL_INLINE vi v_keys(vf x) { return vcvtq_s32_f32(x); }
+PL_INLINE vi v_list(const uint16_t *list) { return vreinterpretq_s32_u32(vmovl_u16(vld1_u16(list))); }
+/* The bytes 4 k, 4 k + 1, 4 k + 2, 4 k + 3 of the floats. */
+PL_INLINE vf v_look(const pl_iq_table *t, vi keys, int shift)
 {
-    pl_iq_terms term;
-    for (int l = 0; l < 8; l++) {
-        float difference = scale * levels[l] - x;
-        term.of[l] = w * difference * difference;
-    }
-    return term;
+    const uint8x16x2_t bytes = { { vreinterpretq_u8_f32(t->part[0]), vreinterpretq_u8_f32(t->part[1]) } };
+    keys = vandq_s32(vshlq_s32(keys, vdupq_n_s32(-shift)), vdupq_n_s32(7));
+    keys = vmlaq_s32(vdupq_n_s32(0x03020100), keys, vdupq_n_s32(0x04040404));
+    return vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_s32(keys)));
 }
-
-PL_INLINE unsigned pl_iq_nearest(const uint16_t *list, const pl_iq_terms *term, int dims, int bits)
+PL_INLINE float v_lowest(vf x) { return vminvq_f32(x); }
+PL_INLINE int v_first(vf x, float k)
 {
-    float least = FLT_MAX;
-    int at = 1;
-    for (int j = 1; j <= list[0]; j++) {
-        unsigned key = list[j];
-        float sum = term[0].of[key & 7];
-        for (int i = 1; i < dims; i++) sum += term[i].of[key >> i * bits & 7];
-        if (sum < least) {
-            least = sum;
-            at = j;
-        }
-    }
-    return list[at];
+    const uint32x4_t lanes = { 0, 1, 2, 3 };
+    return (int)vminvq_u32(vornq_u32(lanes, vceqq_f32(x, v_every(k))));
 }
 
 #elif PL_LANES == 8
-typedef vf pl_iq_terms;
-
-PL_INLINE pl_iq_terms pl_iq_term(const float levels[16], float scale, float x, float w)
+PL_INLINE vi v_keys(vf x) { return _mm256_cvttps_epi32(x); }
+PL_INLINE vi v_list(const uint16_t *list)
 {
-    vf difference = v_every(scale) * v_at(levels, 1) - v_every(x);
-    return v_every(w) * difference * difference;
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)list));
 }
-
-/* Of `at`, the smallest beside the least of `least`. */
-PL_INLINE int v_at_least(vf least, vi at)
+PL_INLINE vf v_look(const pl_iq_table *t, vi keys, int shift)
 {
-    __m128 a = _mm_min_ps(_mm256_castps256_ps128(least), _mm256_extractf128_ps(least, 1));
+    return _mm256_permutevar8x32_ps(t->part[0], _mm256_srli_epi32(keys, shift));
+}
+PL_INLINE float v_lowest(vf x)
+{
+    __m128 a = _mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     a = _mm_min_ps(a, _mm_movehl_ps(a, a));
-    a = _mm_min_ss(a, _mm_movehdup_ps(a));
-    vf hit = _mm256_cmp_ps(least, _mm256_broadcastss_ps(a), _CMP_EQ_OQ);
-    at = _mm256_blendv_epi8(_mm256_set1_epi32(INT32_MAX), at, _mm256_castps_si256(hit));
-    __m128i b = _mm_min_epi32(_mm256_castsi256_si128(at), _mm256_extracti128_si256(at, 1));
-    b = _mm_min_epi32(b, _mm_unpackhi_epi64(b, b));
-    b = _mm_min_epi32(b, _mm_shuffle_epi32(b, 1));
-    return _mm_cvtsi128_si32(b);
+    return _mm_cvtss_f32(_mm_min_ss(a, _mm_movehdup_ps(a)));
 }
-
-PL_INLINE unsigned pl_iq_nearest(const uint16_t *list, const pl_iq_terms *term, int dims, int bits)
+PL_INLINE int v_first(vf x, float k)
 {
-    vf least = v_every(FLT_MAX);
-    vi at = _mm256_set1_epi32(1), now = _mm256_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8), n = _mm256_set1_epi32(list[0]);
-    for (int j = 1; j <= list[0]; j += 8, now = _mm256_add_epi32(now, _mm256_set1_epi32(8))) {
-        vi keys = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(list + j)));
-        vf sum = _mm256_permutevar8x32_ps(term[0], keys);
-        for (int i = 1; i < dims; i++)
-            sum = sum + _mm256_permutevar8x32_ps(term[i], _mm256_srli_epi32(keys, i * bits));
-        vf beyond = _mm256_castsi256_ps(_mm256_cmpgt_epi32(now, n));
-        vf better = _mm256_andnot_ps(beyond, v_less(sum, least));
-        least = v_pick(better, sum, least);
-        at = _mm256_blendv_epi8(at, now, _mm256_castps_si256(better));
-    }
-    return list[v_at_least(least, at)];
+    return __builtin_ctz((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x, v_every(k), _CMP_EQ_OQ)));
 }
 
 #else
-typedef vf pl_iq_terms;
-
-PL_INLINE pl_iq_terms pl_iq_term(const float levels[16], float scale, float x, float w)
+PL_INLINE vi v_keys(vf x) { return _mm512_cvttps_epi32(x); }
+PL_INLINE vi v_list(const uint16_t *list)
 {
-    vf difference = v_every(scale) * v_at(levels, 1) - v_every(x);
-    return v_every(w) * difference * difference;
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)list));
 }
-
-PL_INLINE unsigned pl_iq_nearest(const uint16_t *list, const pl_iq_terms *term, int dims, int bits)
+PL_INLINE vf v_look(const pl_iq_table *t, vi keys, int shift)
 {
-    vf least = v_every(FLT_MAX);
-    vi at = _mm512_set1_epi32(1), n = _mm512_set1_epi32(list[0]);
-    vi now = _mm512_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
-    for (int j = 1; j <= list[0]; j += 16, now = _mm512_add_epi32(now, _mm512_set1_epi32(16))) {
-        vi keys = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(list + j)));
-        vf sum = _mm512_permutexvar_ps(keys, term[0]);
-        for (int i = 1; i < dims; i++)
-            sum = sum + _mm512_permutexvar_ps(_mm512_srli_epi32(keys, (unsigned)(i * bits)), term[i]);
-        vm better = _mm512_mask_cmp_ps_mask(_mm512_cmple_epi32_mask(now, n), sum, least, _CMP_LT_OQ);
-        least = v_pick(better, sum, least);
-        at = _mm512_mask_mov_epi32(at, better, now);
-    }
-    vm hit = _mm512_cmp_ps_mask(least, v_every(_mm512_reduce_min_ps(least)), _CMP_EQ_OQ);
-    if (list[0] <= 16 && !(hit & (hit - 1))) return list[1 + __builtin_ctz(hit)];
-    return list[_mm512_mask_reduce_min_epi32(hit, at)];
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(keys, (unsigned)shift), t->part[0]);
 }
+PL_INLINE float v_lowest(vf x) { return _mm512_reduce_min_ps(x); }
+PL_INLINE int v_first(vf x, float k) { return __builtin_ctz(_mm512_cmp_ps_mask(x, v_every(k), _CMP_EQ_OQ)); }
 #endif
+
+/* levels [16] repeats the four or eight: a key's next bits do not matter. */
+PL_INLINE pl_iq_table pl_iq_levels(const float levels[16])
+{
+    pl_iq_table t;
+    for (int p = 0; p < PL_IQ_PARTS; p++) t.part[p] = v_at(levels + p * PL_LANES, 1);
+    return t;
+}
+
+/* w (scale q - x)^2 for each level's q. */
+PL_INLINE pl_iq_table pl_iq_term(const pl_iq_table q, float scale, float x, float w)
+{
+    pl_iq_table t;
+    for (int p = 0; p < PL_IQ_PARTS; p++) {
+        vf difference = v_every(scale) * q.part[p] - v_every(x);
+        t.part[p] = v_every(w) * difference * difference;
+    }
+    return t;
+}
+
+PL_INLINE pl_iq_table pl_iq_times(const pl_iq_table q, float factor)
+{
+    pl_iq_table t;
+    for (int p = 0; p < PL_IQ_PARTS; p++) t.part[p] = v_every(factor) * q.part[p];
+    return t;
+}
+
+typedef struct pl_iq_found { unsigned key; float sum; } pl_iq_found;
+
+/* The first of n > 0 points with the least sum of its values' terms, added up in order; turn not NULL: the least of the
+ * values' `turn` on top. Terms depend on one of few levels each, so that they are known before the points. Sums that
+ * are not below FLT_MAX do not count; without any other (ggml stops there) it is the first point. Behind the keys
+ * there are PL_IQ_NEAR_SPARE more to read. */
+PL_INLINE pl_iq_found pl_iq_nearest(const uint16_t *key, int n, const pl_iq_table *term, const pl_iq_table *turn,
+                                    int dims, int bits)
+{
+    static const float places[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    vf least = v_every(FLT_MAX), at = v_every(0.0f), now = v_at(places, 1), end = v_every((float)n);
+    for (int j = 0; j < n; j += PL_LANES, now = now + v_every((float)PL_LANES)) {
+        vi keys = v_list(key + j);
+        vf sum = v_look(term, keys, 0);
+        for (int i = 1; i < dims; i++) sum = sum + v_look(&term[i], keys, i * bits);
+        if (turn) {
+            vf lowest = v_look(turn, keys, 0);
+            for (int i = 1; i < dims; i++) lowest = v_min(lowest, v_look(&turn[i], keys, i * bits));
+            sum = sum + lowest;
+        }
+        vm better = v_less(sum, least);
+        if (PL_LANES > 1) better = v_both(better, v_less(now, end));
+        else if (!v_any(better)) continue;
+        least = v_pick(better, sum, least);
+        at = v_pick(better, now, at);
+    }
+    float sum = v_lowest(least);
+    if (n <= PL_LANES) return (pl_iq_found){ key[v_first(least, sum)], sum };
+    at = v_pick(v_differ(least, v_every(sum)), v_every(FLT_MAX), at);
+    return (pl_iq_found){ key[(int)v_lowest(at)], sum };
+}
 
 #endif

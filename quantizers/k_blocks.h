@@ -1,5 +1,5 @@
 /* k_blocks.h: encoders of the K types over lanes (quantizers/lanes.h): k_quants.c has them in plain C, the
- * definition, k_quants_avx2.c and k_quants_avx512.c with 8 and 16 sub-blocks at a time. A sub-block's codes are
+ * definition, k_quants_neon.c, k_quants_avx*.c with 4, 8 and 16 sub-blocks at a time. A sub-block's codes are
  * found anew with the stored scale; those of its search count only where that is zero. */
 #ifndef QUANTIZERS_K_BLOCKS_H
 #define QUANTIZERS_K_BLOCKS_H

@@ -1,5 +1,5 @@
-/* lanes.h: one algorithm, 1, 8 or 16 values at a time. A file that wants more than plain C defines PL_LANES
- * before it includes this. The operators + - * / work on vf as they do on float, lane by lane. */
+/* lanes.h: one algorithm, 1, 4 (NEON), 8 or 16 (AVX) values at a time. A file that wants more than plain C defines
+ * PL_LANES before it includes this. The operators + - * / work on vf as they do on float, lane by lane. */
 #ifndef QUANTIZERS_LANES_H
 #define QUANTIZERS_LANES_H
 
@@ -11,7 +11,9 @@
 #ifndef PL_LANES
 #define PL_LANES 1
 #endif
-#if PL_LANES > 1
+#if PL_LANES == 4
+#include <arm_neon.h>
+#elif PL_LANES > 1
 #include <immintrin.h>
 #endif
 
@@ -55,6 +57,42 @@ PL_INLINE vf v_code_far(vf x, int low, int high)
 {
     int l = pl_nearest(x);
     return (float)(l < low ? low : l > high ? high : l);
+}
+PL_INLINE vf v_code(vf x, int low, int high) { return v_code_far(x, low, high); }
+
+#elif PL_LANES == 4
+typedef float32x4_t vf;
+typedef int32x4_t vi;
+typedef uint32x4_t vm;
+PL_INLINE vf v_every(float x) { return vdupq_n_f32(x); }
+PL_INLINE vf v_at(const float *base, int stride)
+{
+    if (stride == 1) return vld1q_f32(base);
+    return (vf){ base[0], base[stride], base[2 * stride], base[3 * stride] };
+}
+PL_INLINE void v_put(vf x, float *base) { vst1q_f32(base, x); }
+PL_INLINE void v_put_codes(vf x, uint8_t *base)
+{
+    uint16x4_t q = vmovn_u32(vcvtq_u32_f32(x));
+    uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vmovn_u16(vcombine_u16(q, q))), 0);
+    memcpy(base, &four, 4);
+}
+/* vminq and vmaxq order zeros and pass NaNs on, x86 and the definition do neither. */
+PL_INLINE vf v_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+PL_INLINE vf v_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+PL_INLINE vf v_abs(vf x) { return vabsq_f32(x); }
+PL_INLINE vf v_sqrt(vf x) { return vsqrtq_f32(x); }
+PL_INLINE vf v_f16(vf x) { return vcvt_f32_f16(vcvt_f16_f32(x)); }
+PL_INLINE vm v_less(vf a, vf b) { return vcltq_f32(a, b); }
+PL_INLINE vm v_differ(vf a, vf b) { return vmvnq_u32(vceqq_f32(a, b)); }
+PL_INLINE vm v_both(vm a, vm b) { return vandq_u32(a, b); }
+PL_INLINE bool v_any(vm m) { return vmaxvq_u32(m) != 0; }
+PL_INLINE vf v_pick(vm m, vf yes, vf no) { return vbslq_f32(m, yes, no); }
+PL_INLINE vf v_code_far(vf x, int low, int high)
+{
+    vi q = vandq_s32(vreinterpretq_s32_f32(x + v_every(PL_ROUNDER)), vdupq_n_s32(0x7fffff));
+    q = vsubq_s32(q, vdupq_n_s32(0x400000));
+    return vcvtq_f32_s32(vmaxq_s32(vminq_s32(q, vdupq_n_s32(high)), vdupq_n_s32(low)));
 }
 PL_INLINE vf v_code(vf x, int low, int high) { return v_code_far(x, low, high); }
 

@@ -186,5 +186,7 @@ void pl_encoders_init(pl_encoders *list, unsigned cpu_flags)
 #if defined(PL_X86)
     if (cpu_flags & PL_CPU_AVX2) pl_encoders_avx2(list);
     if (cpu_flags & PL_CPU_AVX512) pl_encoders_avx512(list);
+#elif defined(PL_NEON)
+    if (cpu_flags & PL_CPU_NEON) pl_encoders_neon(list);
 #endif
 }

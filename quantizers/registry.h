@@ -23,5 +23,6 @@ typedef struct pl_encoders {
 void pl_encoders_init(pl_encoders *list, unsigned cpu_flags);
 void pl_encoders_avx2(pl_encoders *list);       /* parts of it: each replaces what it does faster */
 void pl_encoders_avx512(pl_encoders *list);
+void pl_encoders_neon(pl_encoders *list);
 
 #endif

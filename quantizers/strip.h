@@ -1,4 +1,4 @@
-/* strip.h: what methods that work through rows share: how many at once, and which value was bad. */
+/* strip.h: what methods that work through rows share: how many at once, which value was bad. */
 #ifndef QUANTIZERS_STRIP_H
 #define QUANTIZERS_STRIP_H
 
@@ -32,6 +32,19 @@ static inline pl_status pl_strip_nonfinite(const pl_input *in, int64_t first, in
     return pl_fail(PL_E_INPUT, "%s%stensor '%s' row %lld column %lld is %s", in->source ? in->source->path : "",
                    in->source ? ": " : "", in->name, (long long)pl_strip_source_row(in, first + at / in->cols),
                    (long long)(at % in->cols), pl_nonfinite_name(value));
+}
+
+/* The first of w that is larger than `limit`, or -1. */
+static inline int64_t pl_strip_find_larger(const float *w, int64_t n, float limit)
+{
+    enum { AT_ONCE = 1024 };
+    for (int64_t i = 0; limit < INFINITY && i < n; i += AT_ONCE) {
+        int64_t end = pl_min64(i + AT_ONCE, n), larger = 0;
+        for (int64_t j = i; j < end; j++) larger |= fabsf(w[j]) > limit;
+        for (int64_t j = i; larger && j < end; j++)
+            if (fabsf(w[j]) > limit) return j;
+    }
+    return -1;
 }
 
 #endif

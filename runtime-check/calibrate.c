@@ -1,4 +1,4 @@
-/* calibrate.c: sums of squares of the inputs of all matrices, over a text's windows. */
+/* calibrate.c: sums of the inputs of all matrices, and of their squares, over a text's windows. */
 #include "runtime-check/calibrate.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ enum {
 typedef struct input {
     pl_id id;                   /* as the observer is told */
     int64_t cols;
-    double *sum;                /* [cols], in the journal's sums */
+    double *sum2, *sum;         /* [cols] of squares and of values, in the journal's sums: all squares come first */
 } input;
 
 typedef struct run {
@@ -88,33 +88,39 @@ static pl_status list_inputs(run *r)
     qsort(r->input, (size_t)all, sizeof *r->input, compare_inputs);
     for (int64_t i = 0; i < all; i++) {
         if (kept && pl_id_equal(r->input[kept - 1].id, r->input[i].id)) continue;
-        r->journal.sums += r->input[i].cols;
+        r->journal.sums += 2 * r->input[i].cols;
         r->input[kept++] = r->input[i];
     }
     r->journal.counts = kept;
     r->journal.count = PL_ZNEW(r->arena, int64_t, kept);
     r->journal.sum = PL_ZNEW(r->arena, double, r->journal.sums);
     if (!r->journal.count || !r->journal.sum) return PL_E_MEMORY;
-    for (int64_t i = 0; i < kept; at += r->input[i++].cols) r->input[i].sum = r->journal.sum + at;
+    for (int64_t i = 0; i < kept; at += r->input[i++].cols) {
+        r->input[i].sum2 = r->journal.sum + at;
+        r->input[i].sum = r->input[i].sum2 + r->journal.sums / 2;
+    }
     return PL_OK;
 }
 
 /* ---- the sums ---- */
 
-typedef struct square_job {
+typedef struct sum_job {
     const float *x;
     int64_t n, cols;
-    double *sum;
-} square_job;
+    double *sum2, *sum;
+} sum_job;
 
 /* Columns are cut among workers, rows stay in turn: the sums are the same for any number of them. */
-static pl_status square_task(void *ctx, int64_t index, int worker)
+static pl_status sum_task(void *ctx, int64_t index, int worker)
 {
-    const square_job *j = ctx;
+    const sum_job *j = ctx;
     int64_t first = index * COLS_PER_TASK, end = pl_min64(first + COLS_PER_TASK, j->cols);
     for (int64_t i = 0; i < j->n; i++) {
         const float *x = j->x + i * j->cols;
-        for (int64_t c = first; c < end; c++) j->sum[c] += (double)x[c] * (double)x[c];
+        for (int64_t c = first; c < end; c++) {
+            j->sum2[c] += (double)x[c] * (double)x[c];
+            j->sum[c] += (double)x[c];
+        }
     }
     return PL_OK;
 }
@@ -127,8 +133,8 @@ static pl_status see(void *ctx, pl_id id, const float *x, int64_t n, int64_t col
         return pl_fail(PL_E_INPUT, "%s: no matrix takes the %lld values of '%s' in layer %d", r->source->path,
                        (long long)cols, pl_role_name(id.role), (int)id.layer);
     r->journal.count[at] += n;
-    square_job job = { x, n, cols, r->input[at].sum };
-    return pl_pool_for(n * cols < INLINE_VALUES ? NULL : r->pool, pl_ceil_div(cols, COLS_PER_TASK), square_task, &job);
+    sum_job job = { x, n, cols, r->input[at].sum2, r->input[at].sum };
+    return pl_pool_for(n * cols < INLINE_VALUES ? NULL : r->pool, pl_ceil_div(cols, COLS_PER_TASK), sum_task, &job);
 }
 
 static pl_status run_window(run *r, int32_t index)
@@ -149,7 +155,7 @@ static int64_t find_bad(const run *r, const pl_tensor *t)
     pl_id id;
     int at = seen_as(r, t, &id) ? find_input(r, id) : -1;
     for (int64_t c = 0; at >= 0 && c < r->input[at].cols; c++)
-        if (!isfinite((float)r->input[at].sum[c])) return c;
+        if (!isfinite((float)r->input[at].sum2[c]) || !isfinite((float)r->input[at].sum[c])) return c;
     return -1;
 }
 
@@ -238,19 +244,19 @@ static const char *base_name(const char *path)
 static pl_status fill_stats(run *r, pl_calibrate_result *out)
 {
     const pl_model *model = r->source->model;
-    float *sum2 = PL_NEW(r->arena, float, r->journal.sums);
+    float *sums = PL_NEW(r->arena, float, r->journal.sums);
     pl_stat *stat = PL_NEW(r->arena, pl_stat, model->tensors);
     const char **dataset = PL_NEW(r->arena, const char *, 1);
-    if (!sum2 || !stat || !dataset) return PL_E_MEMORY;
-    for (int64_t i = 0; i < r->journal.sums; i++) sum2[i] = (float)r->journal.sum[i];
+    if (!sums || !stat || !dataset) return PL_E_MEMORY;
+    for (int64_t i = 0; i < r->journal.sums; i++) sums[i] = (float)r->journal.sum[i];
     for (int i = 0; i < model->tensors; i++) {
         const pl_tensor *t = &model->tensor[model->entry[i].tensor];
         pl_id id;
         int at = seen_as(r, t, &id) ? find_input(r, id) : -1;
         if (at < 0) continue;
         int64_t rows = r->journal.count[at];
-        stat[out->matrices++] = (pl_stat){ t->id, r->input[at].cols, sum2 + (r->input[at].sum - r->journal.sum),
-                                           (float)rows };
+        const float *sum2 = sums + (r->input[at].sum2 - r->journal.sum);
+        stat[out->matrices++] = (pl_stat){ t->id, r->input[at].cols, sum2, sum2 + r->journal.sums / 2, (float)rows };
         out->unseen += rows == 0;
     }
     *dataset = base_name(r->options->text);

@@ -4,11 +4,15 @@
 
 #include "core/json.h"
 #include "runtime-check/graph.h"
+#include "runtime-check/paired.h"
 #include "runtime-check/tokenizer.h"
 
-/* ---- check: two models over the same tokens, side by side ---- */
+/* ---- check: candidates and their original over the same tokens, side by side ---- */
 
-enum { PL_MAX_TEXT_BYTES = 1 << 30 };   /* of a text to measure on */
+enum {
+    PL_MAX_TEXT_BYTES = 1 << 30,        /* of a text to measure on */
+    PL_MAX_CANDIDATES = 64              /* in one check */
+};
 
 typedef enum pl_protocol {
     PL_PROTOCOL_LCPP,           /* llama-perplexity's: second half of each window is scored */
@@ -36,6 +40,7 @@ typedef struct pl_check_result {
     double ppl, ppl_err, ppl_base, ppl_ratio;
     double kld_mean, kld_err, kld_median, kld_p99, kld_p999, kld_max, kld_floor;
     double *kld_windows;                /* [chunks] mean KLD of each; NULL unless predictions were compared */
+    pl_paired paired;                   /* kld_windows beside the first candidate's; NaN for that one and without */
     double top1, rms_dp;                /* percent */
     /* encoders only: cosines of embeddings of both models (mean, lowest hundredth, lowest), 1 - cosine of
      * the original with itself, RMS change of the similarities between passages */
@@ -51,16 +56,18 @@ typedef struct pl_check_result {
     int missed_count;
 } pl_check_result;
 
-/* Runs `model` in options->mode and `against` (the original; may be NULL) in exact mode. Returns
- * PL_OK also if thresholds are missed: see passed and missed; pl_check_release frees the result then. Both sources
- * open with PL_OPEN_MAP. */
-pl_status pl_check_run(pl_source *model, pl_source *against, const pl_check_options *options,
+/* Runs `count` models (1 to PL_MAX_CANDIDATES, all encoders or none) in options->mode and `against` (their original;
+ * may be NULL) once in exact mode. out [count]: the figures of each as if it were alone, and how it differs from the
+ * first. Returns PL_OK also if thresholds are missed: see passed and missed; pl_check_release frees each result
+ * then. All sources open with PL_OPEN_MAP. */
+pl_status pl_check_run(pl_source *const *models, int count, pl_source *against, const pl_check_options *options,
                        pl_pool *pool, pl_check_result *out);
 void pl_check_release(pl_check_result *result);
 /* Digest of a model's only file, or of the digests of its files in turn, as text. */
 pl_status pl_check_digest(const pl_source *s, char out[40]);
-/* Texts in JSON, freed with pl_free. The report as docs/report.md describes it ("planish.report/1"). */
-pl_status pl_check_json(const pl_check_result *result, char **text);
+/* Texts in JSON, freed with pl_free. The report as docs/report.md describes it: of one candidate "planish.report/1",
+ * of several "planish.reports/1". results [count] */
+pl_status pl_check_json(const pl_check_result *results, int count, char **text);
 
 /* ---- run: continue a prompt ---- */
 

@@ -1,4 +1,4 @@
-/* embed.c: encoders: embeddings of a text's passages, candidate beside original. */
+/* embed.c: encoders: embeddings of a text's passages, candidates beside their original. */
 #include "runtime-check/embed.h"
 
 #include <math.h>
@@ -51,65 +51,74 @@ static int64_t find_passages(const char *data, size_t len, int64_t most, passage
     return count;
 }
 
+typedef struct side {
+    pl_source *source;
+    pl_tokenizer *tokenizer;
+    pl_graph *graph;
+    double *embedding;          /* [at most PAIRED + 1][width]: the first passages', the last one's */
+    double *cosine;             /* [passages] with the original */
+    double seconds;             /* in forward */
+    int64_t nonfinite;
+} side;
+
 typedef struct run {
     const pl_check_options *options;
-    pl_source *model, *against;
-    pl_tokenizer *tokenizer[2];         /* of the candidate, of the original */
-    pl_graph *graph[2];
+    side *model;                /* [count] candidates */
+    int count;
+    side base;                  /* the original */
     char *data;
     passage *passage;
     int64_t passages, width, tokens;
     int32_t ctx;
-    double *cosine;                     /* [passages] */
-    double *embedding[2];               /* [at most PAIRED + 1][width]: the first passages', the last one's */
-    double seconds;                     /* in the candidate's forward */
-    int64_t nonfinite;
 } run;
 
-/* Ids of one passage, the same for both models, at most ctx: a frame keeps its end. */
-static pl_status encode(const run *r, const passage *p, int32_t **ids, int64_t *count)
+static pl_status same_ids(const run *r, const side *m, const passage *p, const int32_t *ids, int64_t count)
 {
-    int32_t *other = NULL;
-    int64_t others = 0;
-    PL_TRY(pl_tokenizer_encode(r->tokenizer[0], p->text, p->len, false, PL_BOS_AUTO, ids, count));
-    pl_status code = pl_tokenizer_encode(r->tokenizer[1], p->text, p->len, false, PL_BOS_AUTO, &other, &others);
-    bool same = code == PL_OK && *count == others &&
-                (others == 0 || !memcmp(*ids, other, (size_t)others * sizeof *other));
-    pl_free(other);
-    if (code == PL_OK && !same)
-        code = pl_fail(PL_E_INPUT, "%s and %s split the passage '%.*s' into different tokens", r->model->path,
-                       r->against->path, (int)pl_min64((int64_t)p->len, 60), p->text);
-    if (code == PL_OK && *count > r->ctx) {
-        if (r->model->model->vocab->add_eos) (*ids)[r->ctx - 1] = (*ids)[*count - 1];
-        *count = r->ctx;
-    }
-    return code;
+    int32_t *own = NULL;
+    int64_t owns = 0;
+    PL_TRY(pl_tokenizer_encode(m->tokenizer, p->text, p->len, false, PL_BOS_AUTO, &own, &owns));
+    bool same = owns == count && (count == 0 || !memcmp(own, ids, (size_t)count * sizeof *ids));
+    pl_free(own);
+    if (same) return PL_OK;
+    return pl_fail(PL_E_INPUT, "%s and %s split the passage '%.*s' into different tokens", m->source->path,
+                   r->base.source->path, (int)pl_min64((int64_t)p->len, 60), p->text);
 }
 
-static pl_status embed(run *r, int which, const int32_t *ids, int64_t count, double *out)
+/* Ids of one passage, the same for all models, at most ctx: a frame keeps its end. */
+static pl_status encode(const run *r, const passage *p, int32_t **ids, int64_t *count)
 {
-    const pl_hparams *hp = &r->against->model->hp;
+    PL_TRY(pl_tokenizer_encode(r->base.tokenizer, p->text, p->len, false, PL_BOS_AUTO, ids, count));
+    for (int i = 0; i < r->count; i++) PL_TRY(same_ids(r, &r->model[i], p, *ids, *count));
+    if (*count > r->ctx) {
+        if (r->base.source->model->vocab->add_eos) (*ids)[r->ctx - 1] = (*ids)[*count - 1];
+        *count = r->ctx;
+    }
+    return PL_OK;
+}
+
+static pl_status embed(const run *r, side *m, const int32_t *ids, int64_t count, double *out)
+{
     const float *hidden;
     double begin = pl_seconds();
-    pl_graph_clear(r->graph[which]);
-    PL_TRY(pl_graph_forward(r->graph[which], ids, (int32_t)count, &hidden));
-    if (which == 0) r->seconds += pl_seconds() - begin;
-    for (int64_t i = 0; i < count * r->width; i++) r->nonfinite += !isfinite(hidden[i]);
-    pl_embed_pool(hidden, count, r->width, hp->pooling, out);
+    pl_graph_clear(m->graph);
+    PL_TRY(pl_graph_forward(m->graph, ids, (int32_t)count, &hidden));
+    m->seconds += pl_seconds() - begin;
+    for (int64_t i = 0; i < count * r->width; i++) m->nonfinite += !isfinite(hidden[i]);
+    pl_embed_pool(hidden, count, r->width, r->base.source->model->hp.pooling, out);
     return PL_OK;
 }
 
 static pl_status embed_passage(run *r, int64_t index)
 {
     int32_t *ids = NULL;
-    int64_t count = 0;
+    int64_t count = 0, at = pl_min64(index, PAIRED) * r->width;
     pl_status code = encode(r, &r->passage[index], &ids, &count);
-    double *out[2];
-    for (int which = 0; which < 2 && code == PL_OK; which++) {
-        out[which] = r->embedding[which] + pl_min64(index, PAIRED) * r->width;
-        code = embed(r, which, ids, count, out[which]);
+    if (code == PL_OK) code = embed(r, &r->base, ids, count, r->base.embedding + at);
+    for (int i = 0; i < r->count && code == PL_OK; i++) {
+        side *m = &r->model[i];
+        code = embed(r, m, ids, count, m->embedding + at);
+        if (code == PL_OK) m->cosine[index] = dot(m->embedding + at, r->base.embedding + at, r->width);
     }
-    if (code == PL_OK) r->cosine[index] = dot(out[0], out[1], r->width);
     r->tokens += count;
     pl_free(ids);
     return code;
@@ -117,15 +126,15 @@ static pl_status embed_passage(run *r, int64_t index)
 
 /* ---- the figures ---- */
 
-static void summarize(run *r, pl_check_result *out)
+static void summarize(const run *r, const side *m, pl_check_result *out)
 {
-    const double *q = r->embedding[0], *p = r->embedding[1];
+    const double *q = m->embedding, *p = r->base.embedding;
     double sum = 0, squares = 0;
-    for (int64_t i = 0; i < r->passages; i++) sum += r->cosine[i];
-    pl_sort_values(r->cosine, r->passages);
+    for (int64_t i = 0; i < r->passages; i++) sum += m->cosine[i];
+    pl_sort_values(m->cosine, r->passages);
     out->cos_mean = sum / (double)r->passages;
-    out->cos_p01 = pl_percentile(r->cosine, r->passages, 0.01);
-    out->cos_min = r->cosine[0];
+    out->cos_p01 = pl_percentile(m->cosine, r->passages, 0.01);
+    out->cos_min = m->cosine[0];
     int64_t count = pl_min64(r->passages, PAIRED);
     for (int64_t i = 0; i < count; i++) {
         for (int64_t k = 0; k < i; k++) {
@@ -145,11 +154,11 @@ static pl_status measure_floor(run *r, double *floor)
     int64_t count = 0;
     if (!again) return PL_E_MEMORY;
     pl_status code = encode(r, &r->passage[0], &ids, &count);
-    if (code == PL_OK) code = embed(r, 1, ids, count, again);
+    if (code == PL_OK) code = embed(r, &r->base, ids, count, again);
     if (code == PL_OK) {
         double change = 0;
         for (int64_t c = 0; c < r->width; c++)
-            change += (again[c] - r->embedding[1][c]) * (again[c] - r->embedding[1][c]);
+            change += (again[c] - r->base.embedding[c]) * (again[c] - r->base.embedding[c]);
         *floor = change / 2;            /* 1 - cosine of unit vectors */
     }
     pl_free(ids);
@@ -159,77 +168,98 @@ static pl_status measure_floor(run *r, double *floor)
 
 /* ---- the whole ---- */
 
+static pl_status prepare_side(run *r, side *m, pl_mode mode, pl_pool *pool)
+{
+    PL_TRY(pl_tokenizer_create(m->source->model->vocab, &m->tokenizer));
+    PL_TRY(pl_graph_create(m->source, pool, mode, r->ctx, &m->graph));
+    m->embedding = pl_alloc(pl_min64(r->passages, PAIRED + 1) * r->width, sizeof *m->embedding);
+    m->cosine = pl_alloc(r->passages, sizeof *m->cosine);
+    return m->embedding && m->cosine ? PL_OK : PL_E_MEMORY;
+}
+
 static pl_status prepare(run *r, pl_pool *pool)
 {
     const pl_check_options *o = r->options;
-    const pl_hparams *hp = &r->model->model->hp, *original = &r->against->model->hp;
+    const pl_hparams *original = &r->base.source->model->hp;
     size_t len;
-    if (!original->encoder || hp->hidden != original->hidden || hp->vocab != original->vocab)
-        return pl_fail(PL_E_INPUT, "%s is no encoder of %d channels and %d tokens as %s is", r->against->path,
-                       (int)hp->hidden, (int)hp->vocab, r->model->path);
-    r->width = hp->hidden;
-    r->ctx = (int32_t)pl_min64(o->ctx, pl_min64(hp->context, original->context));
-    PL_TRY(pl_tokenizer_create(r->model->model->vocab, &r->tokenizer[0]));
-    PL_TRY(pl_tokenizer_create(r->against->model->vocab, &r->tokenizer[1]));
-    PL_TRY(pl_graph_create(r->model, pool, o->mode, r->ctx, &r->graph[0]));
-    PL_TRY(pl_graph_create(r->against, pool, PL_MODE_EXACT, r->ctx, &r->graph[1]));
+    r->width = original->hidden;
+    r->ctx = (int32_t)pl_min64(o->ctx, original->context);
+    for (int i = 0; i < r->count; i++) {
+        const pl_source *source = r->model[i].source;
+        const pl_hparams *hp = &source->model->hp;
+        if (!original->encoder || hp->hidden != original->hidden || hp->vocab != original->vocab)
+            return pl_fail(PL_E_INPUT, "%s is no encoder of %d channels and %d tokens as %s is",
+                           r->base.source->path, (int)hp->hidden, (int)hp->vocab, source->path);
+        r->ctx = (int32_t)pl_min64(r->ctx, hp->context);
+    }
     PL_TRY(pl_file_load(o->text, PL_MAX_TEXT_BYTES, &r->data, &len));
     int64_t most = o->chunks > 0 ? o->chunks : INT64_MAX;
     r->passages = find_passages(r->data, len, most, NULL);
     if (!r->passages) return pl_fail(PL_E_INPUT, "%s: has no line that is not blank", o->text);
     r->passage = pl_alloc(r->passages, sizeof *r->passage);
-    r->cosine = pl_alloc(r->passages, sizeof *r->cosine);
-    if (!r->passage || !r->cosine) return PL_E_MEMORY;
+    if (!r->passage) return PL_E_MEMORY;
     find_passages(r->data, len, most, r->passage);
-    for (int which = 0; which < 2; which++) {
-        r->embedding[which] = pl_alloc(pl_min64(r->passages, PAIRED + 1) * r->width, sizeof *r->embedding[which]);
-        if (!r->embedding[which]) return PL_E_MEMORY;
-    }
-    return PL_OK;
+    for (int i = 0; i < r->count; i++) PL_TRY(prepare_side(r, &r->model[i], o->mode, pool));
+    return prepare_side(r, &r->base, PL_MODE_EXACT, pool);
+}
+
+static void release_side(side *m)
+{
+    pl_free(m->embedding);
+    pl_free(m->cosine);
+    pl_graph_destroy(m->graph);
+    pl_tokenizer_destroy(m->tokenizer);
 }
 
 static void release(run *r)
 {
-    for (int which = 0; which < 2; which++) {
-        pl_free(r->embedding[which]);
-        pl_graph_destroy(r->graph[which]);
-        pl_tokenizer_destroy(r->tokenizer[which]);
-    }
-    pl_free(r->cosine);
+    for (int i = 0; i < r->count; i++) release_side(&r->model[i]);
+    release_side(&r->base);
+    pl_free(r->model);
     pl_free(r->passage);
     pl_free(r->data);
 }
 
 static pl_status run_all(run *r, pl_pool *pool, pl_check_result *out)
 {
+    double floor;
     PL_TRY(prepare(r, pool));
     pl_progress("check", NULL, "passages", 0, r->passages);
     for (int64_t i = 0; i < r->passages; i++) {
         PL_TRY(embed_passage(r, i));
         pl_progress("check", NULL, "passages", i + 1, r->passages);
     }
-    out->chunks = (int32_t)pl_min64(r->passages, INT32_MAX);
-    out->tokens_scored = r->tokens;
-    out->pp_tps = (double)r->tokens / r->seconds;
-    PL_TRY(measure_floor(r, &out->cos_floor));
+    PL_TRY(measure_floor(r, &floor));
     PL_TRY(pl_map_check());
-    out->nonfinite = r->nonfinite;
-    if (r->nonfinite) out->cos_floor = NAN;
-    else summarize(r, out);
+    for (int i = 0; i < r->count; i++) {
+        const side *m = &r->model[i];
+        out[i].chunks = (int32_t)pl_min64(r->passages, INT32_MAX);
+        out[i].tokens_scored = r->tokens;
+        out[i].pp_tps = (double)r->tokens / m->seconds;
+        out[i].nonfinite = m->nonfinite + r->base.nonfinite;
+        if (out[i].nonfinite) continue;
+        out[i].cos_floor = floor;
+        summarize(r, m, &out[i]);
+    }
     return PL_OK;
 }
 
-pl_status pl_embed_compare(pl_source *model, pl_source *against, const pl_check_options *options,
+pl_status pl_embed_compare(pl_source *const *models, int count, pl_source *against, const pl_check_options *options,
                            pl_pool *pool, pl_check_result *out)
 {
     if (!against)
         return pl_fail(PL_E_WISH, "%s is an encoder, which has no perplexity: its embeddings are compared with "
-                       "those of the original, --against", model->path);
-    out->ppl = out->ppl_err = out->ppl_base = out->ppl_ratio = NAN;
-    out->kld_mean = out->kld_err = out->kld_median = out->kld_p99 = out->kld_p999 = out->kld_max = NAN;
-    out->kld_floor = out->top1 = out->rms_dp = out->tg_tps = NAN;
-    out->cos_mean = out->cos_p01 = out->cos_min = out->cos_floor = out->sim_rms = NAN;
-    run r = { .options = options, .model = model, .against = against };
+                       "those of the original, --against", models[0]->path);
+    run r = { .options = options, .model = pl_alloc(count, sizeof *r.model), .count = count, .base.source = against };
+    if (!r.model) return PL_E_MEMORY;
+    for (int i = 0; i < count; i++) {
+        pl_check_result *o = &out[i];
+        o->ppl = o->ppl_err = o->ppl_base = o->ppl_ratio = NAN;
+        o->kld_mean = o->kld_err = o->kld_median = o->kld_p99 = o->kld_p999 = o->kld_max = NAN;
+        o->kld_floor = o->top1 = o->rms_dp = o->tg_tps = NAN;
+        o->cos_mean = o->cos_p01 = o->cos_min = o->cos_floor = o->sim_rms = NAN;
+        r.model[i].source = models[i];
+    }
     pl_status code = run_all(&r, pool, out);
     release(&r);
     return code;

@@ -37,6 +37,8 @@ void pl_kernels_init(pl_kernel_list *list, unsigned cpu_flags)
     }
     if ((cpu_flags & avx512) == avx512) pl_kernels_avx512(list);
     if ((cpu_flags & vnni) == vnni) pl_kernels_vnni(list);
+#elif defined(PL_NEON)
+    if (cpu_flags & PL_CPU_NEON) pl_kernels_neon(list);
 #else
     (void)cpu_flags;
 #endif

@@ -21,6 +21,7 @@ void pl_kernels_avx2(pl_kernel_list *list);             /* floats, quantize */
 void pl_kernels_avx2_blocks(pl_kernel_list *list);      /* block types */
 void pl_kernels_avx512(pl_kernel_list *list);           /* floats, quantize */
 void pl_kernels_vnni(pl_kernel_list *list);             /* block types */
+void pl_kernels_neon(pl_kernel_list *list);             /* all, quantize */
 
 /* Puts kernels[0 .. count-1] behind the others. */
 void pl_kernels_add(pl_kernel_list *list, const pl_kernel *kernels, int count);

@@ -6,6 +6,8 @@
 #include "core/linalg.h"
 #include "runtime-check/check.h"
 
+#define SCHEMA "planish.report/1"
+
 static void device(pl_json_writer *w)
 {
     char model[128], flags[128], text[300];
@@ -60,10 +62,9 @@ static void windows(pl_json_writer *w, const pl_check_result *r)
     pl_json_end(w);
 }
 
-pl_status pl_check_json(const pl_check_result *r, char **text)
+/* Members of one candidate's report behind its schema. */
+static void members(pl_json_writer *w, const pl_check_result *r)
 {
-    pl_json_writer *w;
-    PL_TRY(begin(&w, "planish.report/1"));
     pl_json_put_text(w, "model", r->model);
     pl_json_put_text(w, "against", r->against);
     pl_json_put_text(w, "text", r->options.text);
@@ -108,6 +109,44 @@ pl_status pl_check_json(const pl_check_result *r, char **text)
     digests(w, r);
     pl_json_put_bool(w, "passed", r->passed);
     missed(w, r);
+}
+
+static void paired(pl_json_writer *w, const pl_check_result *r, const pl_check_result *first)
+{
+    pl_json_begin_object(w, NULL);
+    pl_json_put_text(w, "model", r->model);
+    pl_json_put_text(w, "with", first->model);
+    pl_json_put_number(w, "kld_change", r->paired.change);
+    pl_json_put_number(w, "kld_change_err", r->paired.error);
+    pl_json_put_number(w, "p", r->paired.p);
+    pl_json_put_int(w, "windows", r->chunks);
+    pl_json_end(w);
+}
+
+static void several(pl_json_writer *w, const pl_check_result *r, int count)
+{
+    bool passed = true;
+    pl_json_begin_array(w, "reports");
+    for (int i = 0; i < count; i++) {
+        pl_json_begin_object(w, NULL);
+        pl_json_put_text(w, "schema", SCHEMA);
+        members(w, &r[i]);
+        pl_json_end(w);
+        passed &= r[i].passed;
+    }
+    pl_json_end(w);
+    pl_json_begin_array(w, "paired");
+    for (int i = 1; i < count && r->kld_windows; i++) paired(w, &r[i], r);
+    pl_json_end(w);
+    pl_json_put_bool(w, "passed", passed);
+}
+
+pl_status pl_check_json(const pl_check_result *results, int count, char **text)
+{
+    pl_json_writer *w;
+    PL_TRY(begin(&w, count > 1 ? "planish.reports/1" : SCHEMA));
+    if (count > 1) several(w, results, count);
+    else members(w, results);
     return end(w, text);
 }
 

@@ -8,6 +8,8 @@ SECTION       what is measured                                                  
   speed       prefill and decode of q8_0, q4_0, f16 files                         llama-bench
   perplexity  fast mode, f16 q8_0 q4_0, llama-perplexity's protocol               llama-perplexity
   exact       exact mode of the checkpoint in f32                                 transformers
+  memory      own memory of converting the F16 GGUF to every type, by `best`      none
+  errors      what `best` takes from the reference's error, per type and matrix   none (--tool, --mini, numpy)
 
 --llama is the folder with llama.cpp's programs. Runs alternate A B A B; medians and spreads go to
 docs/results/SECTION.json, from which render.py makes docs/results.md. docs/results.md says how the
@@ -186,6 +188,108 @@ def section_exact(a):
             "bos": bos, "rows": [row]}
 
 
+TYPES = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_xs", "iq4_nl", "iq3_s",
+         "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_m", "iq1_s", "tq2_0", "tq1_0", "q2_0", "q1_0", "mxfp4", "nvfp4")
+
+
+def own_memory(pid):
+    """Bytes of resident memory that is no file's."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            return next((int(line.split()[1]) * 1024 for line in f if line.startswith("RssAnon:")), 0)
+    except OSError:
+        return 0
+
+
+def cpu_seconds(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
+
+
+def section_memory(a):
+    """The token table, the largest matrix, comes first, so what takes long is stopped after --seconds of processor time,
+    many ranges of every worker later."""
+    path, rows = f16_gguf(a), []
+    out = os.path.join(a.work, "memory-out.gguf")
+    threads = machine()["threads"]
+    for kind in a.types or TYPES:
+        command = [a.planish, "convert", path, "-o", out, "--type", kind, "--pure", "--threads", str(threads), "--force"]
+        command += ["--stats", a.stats] if a.stats else []
+        plan = json.loads(sh(*command, "--dry-run", "--json").stdout)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        most, spent = 0, 0.0
+        while process.poll() is None and spent < a.seconds:
+            spent = max(spent, cpu_seconds(process.pid))
+            most = max(most, own_memory(process.pid))
+            time.sleep(0.001)
+        whole = process.poll() is not None
+        if not whole:
+            process.terminate()
+        if process.wait() and whole:
+            sys.exit(f"{kind}: exit {process.returncode}")
+        rows.append({"type": kind, "planned": plan["peak_planned"], "peak": most, "whole": whole})
+        for name in os.listdir(a.work):                 # what was stopped is kept to be resumed
+            if name.startswith(os.path.basename(out)):
+                os.remove(os.path.join(a.work, name))
+    return {"input": os.path.basename(path), "bytes": os.path.getsize(path), "threads": threads,
+            "stats": bool(a.stats), "rows": rows}
+
+
+def matrices(a, count):
+    """Named weights [rows][cols of a multiple of 256]: noise of two kinds; of matrices of real models the rows with the
+    largest values, where the outliers are."""
+    import numpy as np
+    from safetensors import safe_open
+    rng, width = np.random.default_rng(1), 1024
+    yield "Gaussian", rng.standard_normal((count // width, width))
+    yield "t5", rng.standard_t(5, (count // width, width))
+    real = [("Smol attn_q", a.model, "model.layers.7.self_attn.q_proj.weight"),
+            ("Smol ffn_down", a.model, "model.layers.15.mlp.down_proj.weight"),
+            ("Mini ffn_down 0", a.mini, "encoder.layer.0.output.dense.weight"),
+            ("Mini ffn_down 1", a.mini, "encoder.layer.1.output.dense.weight"),
+            ("Mini ffn_down 2", a.mini, "encoder.layer.2.output.dense.weight")]
+    for name, folder, tensor in real:
+        with safe_open(os.path.join(folder, "model.safetensors"), "np") as f:
+            w = f.get_tensor(tensor)
+        yield name, w[np.argsort(-np.abs(w).max(1), kind="stable")[:count // w.shape[1]]]
+
+
+def coded(a, verb, kind, w, h):
+    """The values that an encoder's blocks decode to."""
+    import numpy as np
+    files = {name: os.path.join(a.work, "errors." + name) for name in ("f32", "h", "blocks", "values")}
+    factor = 1.0
+    if verb == "best" and kind == "nvfp4":              # as the method does it: the factor of the whole matrix
+        factor = 2.0 ** math.ceil(math.log2(float(np.abs(w).max()) / (4 * 448)))
+    (w / np.float32(factor)).tofile(files["f32"])
+    h.tofile(files["h"])
+    sh(a.tool, verb, kind, files["f32"], files["blocks"], *([files["h"]] if np.ptp(h) else []))
+    sh(a.tool, "decode", kind, files["blocks"], files["values"])
+    return np.fromfile(files["values"], np.float32).reshape(w.shape).astype(np.float64) * factor
+
+
+def section_errors(a):
+    import numpy as np
+    rows = {kind: {"type": kind, "change": []} for kind in a.types or TYPES}
+    names = []
+    for name, w in matrices(a, 1 << 17):
+        w = np.ascontiguousarray(w, np.float32)
+        far = w.astype(np.float64)
+        names.append({"name": name, "kurtosis": float(np.mean((far - far.mean()) ** 4) / far.var() ** 2)})
+        ones, spread_out = np.ones(w.shape[1], np.float32), np.exp(np.random.default_rng(2).standard_normal(w.shape[1]))
+        for kind, row in rows.items():
+            change = []
+            for h in (ones, (spread_out / spread_out.mean()).astype(np.float32)):
+                theirs, ours = (float((h * (far - coded(a, verb, kind, w, h)) ** 2).sum()) for verb in ("encode", "best"))
+                change.append(ours / theirs - 1)
+            row["change"].append(change)
+    return {"matrices": names, "rows": list(rows.values())}
+
+
 def main():
     sections = {k[8:]: v for k, v in globals().items() if k.startswith("section_")}
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -204,6 +308,10 @@ def main():
     ap.add_argument("--chunks", type=int, default=16)
     ap.add_argument("--text", default="wikitext2-test.txt")
     ap.add_argument("--bos", action="store_true")
+    ap.add_argument("--stats", help="of the model's activations (memory)")
+    ap.add_argument("--seconds", type=float, default=10, help="processor time for one type (memory)")
+    ap.add_argument("--tool", default=os.path.join(ROOT, "build/tests/interop/encode_tool"))
+    ap.add_argument("--mini", help="folder of all-MiniLM-L6-v2, from tests/model/make_minilm.py (errors)")
     a = ap.parse_args()
     os.makedirs(a.work, exist_ok=True)
     result = {"section": a.section, "variant": a.variant, "machine": machine()}

@@ -83,6 +83,37 @@ def architectures():
                   "converter equality", "tokenizer equality"], rows)
 
 
+def memory():
+    r = load("memory")
+    return table(["type", "peak own memory, MiB", "planned, MiB", "bar, MiB"],
+                 [[x["type"] + ("" if x["whole"] else " *"), f"{x['peak'] / 2**20:.1f}", f"{x['planned'] / 2**20:.1f}", "200"]
+                  for x in r["rows"]]), r
+
+
+def errors():
+    """Without importance / with a log-normal one, in percent."""
+    r = load("errors")
+    return table(["type"] + [f"{m['name']} (kurtosis {m['kurtosis']:.0f})" for m in r["matrices"]],
+                 [[x["type"]] + [f"{100 * a:.0f} / {100 * b:.0f}" for a, b in x["change"]] for x in r["rows"]]), r
+
+
+def mixes(name="mixes"):
+    """Mean KL divergence, theirs and ours, on each text; change, its standard error, p."""
+    r = load(name)
+    texts = list(r["rows"][0]["texts"])
+    head = ["mix", "bytes"] + [x for t in texts for x in (t, "change", "p")]
+
+    def cells(x):
+        p = "< 1e-16" if x["p"] < 1e-16 else f"{x['p']:.0e}"
+        return [f"{x['theirs']:.4f} → {x['ours']:.4f}", f"{100 * x['change']:+.1f} % ± {100 * x['error']:.1f}", p]
+    rows = [[x["mix"], f"{x['bytes_ours']:,}"] + [c for t in texts for c in cells(x["texts"][t])] for x in r["rows"]]
+    return table(head, rows), r
+
+
+def target():
+    return mixes("target")
+
+
 def fuzz():
     return table(["target", "executions", "CPU minutes", "of these since its last finding", "edges", "findings, all fixed"],
                  [[r["target"], f"{r['executions']:,}", f"{r['cpu_minutes']:.0f}", f"{r['cpu_minutes_since_finding']:.0f}",
@@ -92,7 +123,7 @@ def fuzz():
 def main():
     with open(os.path.join(ROOT, "tests", "bench", "results.template.md")) as f:
         text = f.read()
-    for name in ("encode", "convert", "perplexity"):
+    for name in ("encode", "convert", "perplexity", "memory", "errors", "mixes", "target"):
         body, r = globals()[name]()
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
     for name in ("speed-2b", "speed-smollm2"):

@@ -21,11 +21,14 @@ static const fake_options models[] = {
     { .layers = 1, .hidden = 256, .heads = 4, .kv_heads = 2, .ffn = 320, .vocab = 300, .dtype = PL_BF16, .seed = 4 },
 };
 
-static pl_status convert(pl_source *source, pl_sink *sink, pl_arena *arena, pl_pool *pool, int dtype,
-                         char *digest)
+/* Types whose scales lie apart: by the rule and by the search. */
+static const char *const grouped[] = { "affine2-g64", "affine3-g32", "affine4-g64", "affine6-g128", "affine8-g32", "mxfp8" };
+
+static pl_status convert(pl_source *source, pl_sink *sink, pl_arena *arena, pl_pool *pool, pl_type type,
+                         const char *encoder, char *digest)
 {
     static const pl_registries registries = { pl_methods, pl_grids };
-    pl_recipe recipe = { .type = pl_type_plain(dtype) };
+    pl_recipe recipe = { .type = type, .encoder = encoder };
     pl_plan *plan;
     PL_TRY(pl_plan_create(source->model, &recipe, sink, &registries, &(pl_plan_options){ .threads = 2 }, arena, &plan));
     for (int i = 0; i < plan->steps; i++)
@@ -37,8 +40,8 @@ static pl_status convert(pl_source *source, pl_sink *sink, pl_arena *arena, pl_p
     return PL_OK;
 }
 
-/* One line of the file: model, type, digest. */
-static pl_status line_of(int model, int dtype, pl_pool *pool, char *line, size_t size)
+/* One line of the file: model, type, encoder if it is given, digest. */
+static pl_status line_of(int model, pl_type type, const char *encoder, pl_pool *pool, char *line, size_t size)
 {
     pl_arena *arena = NULL;
     pl_sink *sink = NULL;
@@ -46,10 +49,10 @@ static pl_status line_of(int model, int dtype, pl_pool *pool, char *line, size_t
     pl_status code = source ? pl_arena_create(&arena) : PL_E_MEMORY;
     if (code == PL_OK) code = pl_sink_create(&pl_sink_digest, &sink);
     char digest[40];
-    if (code == PL_OK) code = convert(source, sink, arena, pool, dtype, digest);
+    if (code == PL_OK) code = convert(source, sink, arena, pool, type, encoder, digest);
     if (code == PL_OK)
-        snprintf(line, size, "model %d %s to %s: %s\n", model + 1, pl_dtypes[models[model].dtype].name,
-                 pl_dtypes[dtype].name, digest);
+        snprintf(line, size, "model %d %s to %s%s%s: %s\n", model + 1, pl_dtypes[models[model].dtype].name,
+                 pl_type_name(&type), encoder ? " " : "", encoder ? encoder : "", digest);
     pl_sink_close(sink);
     pl_source_close(source);
     pl_arena_destroy(arena);
@@ -64,7 +67,13 @@ static pl_status all_lines(char *text, size_t size)
     size_t used = 0;
     for (int m = 0; m < PL_COUNT(models) && code == PL_OK; m++) {
         for (int t = 0; t < PL_DTYPES && code == PL_OK; t++) {
-            code = line_of(m, t, pool, text + used, size - used);
+            code = line_of(m, pl_type_plain(t), NULL, pool, text + used, size - used);
+            if (code == PL_OK) used += strlen(text + used);
+        }
+        for (int i = 0; i < 2 * PL_COUNT(grouped) && code == PL_OK; i++) {
+            pl_type type;
+            code = pl_type_parse(grouped[i / 2], &type);
+            if (code == PL_OK) code = line_of(m, type, i % 2 ? "best" : "rtn", pool, text + used, size - used);
             if (code == PL_OK) used += strlen(text + used);
         }
     }

@@ -21,9 +21,11 @@ static void print_types(void)
         if (pl_dtype_gguf_name(id)) printf("name %d %s\n", id, pl_dtype_gguf_name(id));
 }
 
-static void encode(const pl_dtype *dtype, const float *w, const float *h, int64_t count, int64_t cols, uint8_t *out)
+static void encode(const pl_dtype *dtype, bool best, const float *w, const float *h, int64_t count, int64_t cols,
+                   uint8_t *out)
 {
-    pl_row_encoder encoder = pl_reference_encoder(dtype);
+    pl_row_encoder encoder = best ? pl_best_encoder(dtype) : NULL;
+    if (!encoder) encoder = pl_reference_encoder(dtype);
     if (encoder) encoder(w, h, count / cols, cols, out);
     else if (dtype == &pl_dtypes[PL_F16]) pl_f32_to_f16_row(w, out, count);
     else if (dtype == &pl_dtypes[PL_BF16]) pl_f32_to_bf16_row(w, out, count);
@@ -49,7 +51,8 @@ static pl_status convert(const char *verb, const char *name, const char *in, con
     if (code == PL_OK) {
         int64_t cols = h ? (int64_t)h_len / 4 : count;
         if (decoding) pl_decode(dtype, data, (float *)(void *)result, count);
-        else encode(dtype, (const float *)(const void *)data, (const float *)(const void *)h, count, cols, result);
+        else encode(dtype, strcmp(verb, "best") == 0, (const float *)(const void *)data,
+                    (const float *)(const void *)h, count, cols, result);
         code = pl_file_save(out, result, (size_t)(units * unit_out));
     }
     pl_free(h);
@@ -67,7 +70,7 @@ int main(int argc, char **argv)
         code = convert(argv[1], argv[2], argv[3], argv[4], argc == 6 ? argv[5] : NULL);
         if (code != PL_OK) fprintf(stderr, "encode_tool: %s\n", pl_error());
     } else {
-        fprintf(stderr, "usage: encode_tool types | encode|decode TYPE IN OUT [IMPORTANCE]\n");
+        fprintf(stderr, "usage: encode_tool types | encode|best|decode TYPE IN OUT [IMPORTANCE]\n");
         code = PL_E_WISH;
     }
     return code;

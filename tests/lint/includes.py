@@ -24,18 +24,19 @@ DOORS = {
     r"xxhash\.h|openssl/.*": r"core/hash\.c",
     r"pcre2.*|utf8proc\.h": r"core/text\.c",
     r"popt\.h": r"cli/opts\.c",
-    r"sys/mman\.h|fcntl\.h|sys/statvfs\.h": r"core/fs\.c",
+    r"mpi\.h": r"cli/ranks\.c",
+    r"sys/mman\.h|fcntl\.h|sys/statvfs\.h": r"core/(fs|outfile)\.c",
     r".*intrin\.h": r".*_(avx2|avx512|vnni|neon)\w*\.c|core/dtype_simd\.h|quantizers/lanes\.h",
 }
 # Calls -> files that may make them; everything outside cli/ and tests/ is held to this.
 CALLS = {
     r"v?f?printf|puts|fputs|putchar|fputc|putc|perror|fwrite": None,
     r"exit|_exit|_Exit|quick_exit|abort": None,
-    r"open|openat|creat|pread|pwrite|mmap|munmap|read|write|rename|unlink": r"core/fs\.c",
+    r"open|openat|creat|pread|pwrite|mmap|munmap|read|write|rename|unlink": r"core/(fs|outfile)\.c",
     r"fopen|fread|fgets": r"core/(fs|cpu)\.c",
     r"malloc|calloc|realloc|free|strdup|aligned_alloc|posix_memalign": r"core/(mem|fs)\.c",
     # Filling a table once is everybody's; threads and locks are not.
-    r"pthread_(?!once)\w+|thrd_\w+|mtx_\w+": r"core/(pool|log)\.c",
+    r"pthread_(?!once)\w+|thrd_\w+|mtx_\w+": r"core/(pool|log|work)\.c",
 }
 
 

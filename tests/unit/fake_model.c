@@ -204,8 +204,7 @@ static pl_status sink_size(pl_sink *s, const pl_plan *plan, const pl_model *mode
     return PL_OK;
 }
 
-static pl_status sink_begin(pl_sink *s, const char *path, const pl_plan *plan,
-                            const pl_model *model, bool force)
+static pl_status sink_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model)
 {
     fake_store *store = s->state;
     store->begun = true;

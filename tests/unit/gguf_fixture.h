@@ -178,7 +178,8 @@ static inline void close_model(tiny *m) { pl_arena_destroy(m->arena); }
 static inline void write_planned(tiny *m, pl_sink *sink, const char *to)
 {
     ck_assert_msg(sink->ops->size(sink, &m->plan, &m->model, &m->plan.bytes) == PL_OK, "%s", pl_error());
-    ck_assert_int_eq(sink->ops->begin(sink, to, &m->plan, &m->model, true), PL_OK);
+    sink->set.force = true;
+    ck_assert_int_eq(sink->ops->begin(sink, to, &m->plan, &m->model), PL_OK);
     for (int i = m->plan.steps - 1; i >= 0; i--) {
         const pl_part *part = &m->step[i].out.part[0];
         size_t half = (size_t)part->bytes / 2;

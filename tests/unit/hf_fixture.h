@@ -81,11 +81,11 @@ static inline size_t put_value(const char *dtype, const char *name, int64_t k, u
 {
     float x = value(name, k);
     uint16_t half = !strcmp(dtype, "F16") ? pl_f32_to_f16(x) : pl_f32_to_bf16(x);
-    if (!strncmp(dtype, "F8", 2)) {
+    if (!strncmp(dtype, "F8", 2) || !strcmp(dtype, "U8")) {
         *out = (uint8_t)(number(name, k) & (strcmp(dtype, "F8_E8M0") ? 0xbf : 0xff));
         return 1;
     }
-    if (!strcmp(dtype, "F32") || !strcmp(dtype, "I32")) {
+    if (!strcmp(dtype, "F32") || !strcmp(dtype, "I32") || !strcmp(dtype, "U32")) {
         memcpy(out, &x, 4);
         return 4;
     }

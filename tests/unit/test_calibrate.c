@@ -67,6 +67,7 @@ static void same_stat(const pl_stat *a, const pl_stat *b)
 {
     ck_assert(a->cols == b->cols && a->count == b->count);
     ck_assert_mem_eq(a->sum2, b->sum2, (size_t)a->cols * sizeof(float));
+    ck_assert_mem_eq(a->sum, b->sum, (size_t)a->cols * sizeof(float));
 }
 
 static void near_sums(const pl_stat *s, const double *expected)
@@ -132,7 +133,7 @@ START_TEST(what_is_summed)
     pl_source *s = make(plain());
     const pl_hparams *hp = &s->model->hp;
     const pl_id table = pl_id_make(PL_TOKEN_EMBD, -1, -1);
-    double first[256] = { 0 }, last[256] = { 0 };
+    double first[256] = { 0 }, last[256] = { 0 }, plain[256] = { 0 };
     o.tokens = 3 * CTX;
     assert_ok(run(s, o, 1, &arena, &r));
     ck_assert_int_eq(r.windows, 3);
@@ -154,11 +155,15 @@ START_TEST(what_is_summed)
                 double x = pl_tiny_value(s, table, tokens[t], c) * scale *
                            pl_tiny_value(s, pl_id_make(PL_ATTN_NORM, 0, -1), c, 0);
                 first[c] += x * x;
+                plain[c] += x;
                 last[c] += (double)hidden[t * hp->hidden + c] * (double)hidden[t * hp->hidden + c];
             }
         }
     }
     near_sums(find(&r, PL_ATTN_V, 0, -1), first);
+    const pl_stat *v = find(&r, PL_ATTN_V, 0, -1);
+    for (int c = 0; c < hp->hidden; c++)
+        ck_assert_float_eq_tol(v->sum[c], (float)plain[c], 1e-5f * sqrtf(v->sum2[c] * v->count));
     near_sums(find(&r, PL_OUTPUT, -1, -1), last);
     pl_graph_destroy(g);
     pl_free(ids.ids);

@@ -1,4 +1,4 @@
-/* test_check.c: windows, side-by-side runs, thresholds, reports, generation and timing on tiny models. */
+/* test_check.c: windows, side-by-side runs, thresholds, reports and timing on tiny models. */
 #include <math.h>
 
 #include "core/fs.h"
@@ -50,7 +50,7 @@ static pl_check_result check(pl_source *model, pl_source *against, pl_check_opti
     pl_pool *pool;
     pl_check_result r;
     ck_assert_int_eq(pl_pool_create(threads, &pool), PL_OK);
-    ck_assert_msg(pl_check_run(model, against, &o, pool, &r) == PL_OK, "%s", pl_error());
+    ck_assert_msg(pl_check_run(&model, 1, against, &o, pool, &r) == PL_OK, "%s", pl_error());
     pl_pool_destroy(pool);
     double sum = 0;
     for (int i = 0; r.kld_windows && i < r.chunks; i++) sum += r.kld_windows[i];
@@ -224,10 +224,96 @@ START_TEST(test_nonfinite)
 }
 END_TEST
 
+/* ---- several candidates ---- */
+
+static void run_several(pl_source *const *models, int count, pl_source *against, pl_check_options o, int threads,
+                        pl_check_result *out)
+{
+    pl_pool *pool;
+    ck_assert_int_eq(pl_pool_create(threads, &pool), PL_OK);
+    ck_assert_msg(pl_check_run(models, count, against, &o, pool, out) == PL_OK, "%s", pl_error());
+    pl_pool_destroy(pool);
+}
+
+static void same_figures(const pl_check_result *a, const pl_check_result *b)
+{
+    ck_assert_str_eq(a->model, b->model);
+    ck_assert(a->chunks == b->chunks && a->tokens_scored == b->tokens_scored && a->size_bytes == b->size_bytes);
+    ck_assert(a->bpw_body == b->bpw_body && a->bpw_file == b->bpw_file);
+    ck_assert(a->ppl == b->ppl && a->ppl_err == b->ppl_err);
+    ck_assert_str_eq(a->bos_used, b->bos_used);
+    if (!a->against) return;
+    ck_assert(a->ppl_base == b->ppl_base && a->ppl_ratio == b->ppl_ratio && a->kld_mean == b->kld_mean &&
+              a->kld_err == b->kld_err && a->kld_median == b->kld_median && a->kld_p99 == b->kld_p99 &&
+              a->kld_p999 == b->kld_p999 && a->kld_max == b->kld_max && a->kld_floor == b->kld_floor &&
+              a->top1 == b->top1 && a->rms_dp == b->rms_dp);
+    for (int i = 0; i < a->chunks; i++) ck_assert(a->kld_windows[i] == b->kld_windows[i]);
+}
+
+START_TEST(test_several)
+{
+    enum { COUNT = 3 };
+    pl_source *models[COUNT] = { make(0.2f, PL_F32), make(0.05f, PL_Q8_0), make(0.2f, PL_Q8_0) }, *b = make(0, PL_F32);
+    for (int protocol = PL_PROTOCOL_LCPP; protocol <= PL_PROTOCOL_FULL; protocol++) {
+        for (int mode = PL_MODE_EXACT; mode <= PL_MODE_FAST; mode++) {
+            pl_check_options o = wish((pl_protocol)protocol);
+            pl_check_result all[COUNT], alone;
+            o.mode = (pl_mode)mode;
+            run_several(models, COUNT, b, o, 2, all);
+            for (int i = 0; i < COUNT; i++) {
+                run_several(&models[i], 1, b, o, 1, &alone);
+                same_figures(&all[i], &alone);
+                pl_check_release(&alone);
+            }
+            ck_assert(isnan(all[0].paired.change) && isnan(all[0].paired.p));
+            ck_assert_double_eq_tol(all[1].paired.change, all[1].kld_mean / all[0].kld_mean - 1, 1e-12);
+            ck_assert(all[1].paired.change < -0.5 && all[1].paired.p < 0.05 && all[1].paired.error > 0);
+            ck_assert(all[2].paired.p > all[1].paired.p && all[2].paired.error < 0.5);
+            for (int i = 0; i < COUNT; i++) pl_check_release(&all[i]);
+        }
+    }
+
+    /* without an original: perplexity of each, nothing to pair */
+    pl_check_result all[COUNT], alone;
+    run_several(models, COUNT, NULL, wish(PL_PROTOCOL_FULL), 1, all);
+    for (int i = 0; i < COUNT; i++) {
+        run_several(&models[i], 1, NULL, wish(PL_PROTOCOL_FULL), 1, &alone);
+        same_figures(&all[i], &alone);
+        ck_assert(isnan(all[i].paired.p) && !all[i].kld_windows);
+    }
+    for (int i = 0; i < COUNT; i++) pl_source_close(models[i]);
+    pl_source_close(b);
+}
+END_TEST
+
+/* One candidate misses a threshold, one is not finite: the others keep their figures. */
+START_TEST(test_several_verdicts)
+{
+    enum { COUNT = 3 };
+    pl_source *models[COUNT] = { make(0.05f, PL_F32), make(0.4f, PL_F32), make(0.05f, PL_F32) }, *b = make(0, PL_F32);
+    pl_check_result all[COUNT], alone;
+    pl_tiny_poke(models[2], PL_OUTPUT, -1, 9, 0, INFINITY);
+    pl_check_options o = wish(PL_PROTOCOL_FULL);
+    run_several(models, 1, b, o, 1, &alone);
+    o.max_kld = 2 * alone.kld_mean;
+    run_several(models, COUNT, b, o, 1, all);
+    ck_assert(all[0].passed && all[0].kld_mean == alone.kld_mean && all[0].nonfinite == 0);
+    ck_assert(!all[1].passed && all[1].missed_count == 1 && all[1].nonfinite == 0);
+    ck_assert_ptr_nonnull(strstr(all[1].missed[0], "kld_mean"));
+    ck_assert(!all[2].passed && isnan(all[2].kld_mean) && isnan(all[2].paired.change) && isnan(all[2].paired.p));
+    for (int i = 0; i < COUNT; i++) {
+        pl_check_release(&all[i]);
+        pl_source_close(models[i]);
+    }
+    pl_check_release(&alone);
+    pl_source_close(b);
+}
+END_TEST
+
 static void refuse(pl_source *a, pl_source *b, pl_check_options o, pl_status code, const char *what)
 {
     pl_check_result r;
-    ck_assert_int_eq(pl_check_run(a, b, &o, NULL, &r), code);
+    ck_assert_int_eq(pl_check_run(&a, 1, b, &o, NULL, &r), code);
     ck_assert_msg(strstr(pl_error(), what) != NULL, "'%s' lacks '%s'", pl_error(), what);
 }
 
@@ -276,6 +362,37 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/* What is wrong with one of several is told with its own name. */
+START_TEST(test_several_refusals)
+{
+    pl_source *b = make(0, PL_F32), *odd = make(0, PL_F32), *models[] = { make(0, PL_F32), make(0, PL_F32), odd };
+    pl_source *crowd[PL_MAX_CANDIDATES + 1];
+    pl_check_result r[PL_MAX_CANDIDATES + 1];
+    pl_check_options o = wish(PL_PROTOCOL_LCPP);
+    odd->path = "odd.gguf";
+    pl_text *token = odd->model->vocab->token, swap = token[id_of(text[5])];
+    token[id_of(text[5])] = token[40];
+    token[40] = swap;
+    ck_assert_int_eq(pl_check_run(models, 3, b, &o, NULL, r), PL_E_INPUT);
+    ck_assert_ptr_nonnull(strstr(pl_error(), "is 40 for odd.gguf"));
+    ck_assert_int_eq(pl_check_run(models, 3, NULL, &o, NULL, r), PL_E_INPUT);
+    ck_assert_ptr_nonnull(strstr(pl_error(), "is 40 for odd.gguf"));
+    odd->model->hp.vocab = 49;
+    ck_assert_int_eq(pl_check_run(models, 3, b, &o, NULL, r), PL_E_INPUT);
+    ck_assert_ptr_nonnull(strstr(pl_error(), "odd.gguf predicts 49 tokens"));
+    odd->model->hp.encoder = true;
+    ck_assert_int_eq(pl_check_run(models, 3, b, &o, NULL, r), PL_E_INPUT);
+    ck_assert_ptr_nonnull(strstr(pl_error(), "odd.gguf is an encoder"));
+
+    for (int i = 0; i < PL_COUNT(crowd); i++) crowd[i] = models[0];
+    ck_assert_int_eq(pl_check_run(crowd, PL_COUNT(crowd), b, &o, NULL, r), PL_E_WISH);
+    ck_assert_ptr_nonnull(strstr(pl_error(), "65 models to check, expected 1 to 64"));
+    ck_assert_int_eq(pl_check_run(crowd, 0, b, &o, NULL, r), PL_E_WISH);
+    for (int i = 0; i < 3; i++) pl_source_close(models[i]);
+    pl_source_close(b);
+}
+END_TEST
+
 /* ---- reports ---- */
 
 /* Names of all members in turn, joined by spaces. */
@@ -298,7 +415,7 @@ static pl_json *read_back(char *printed)
 static pl_json *report_of(const pl_check_result *r)
 {
     char *printed;
-    ck_assert_int_eq(pl_check_json(r, &printed), PL_OK);
+    ck_assert_int_eq(pl_check_json(r, 1, &printed), PL_OK);
     return read_back(printed);
 }
 
@@ -403,115 +520,12 @@ START_TEST(test_bench)
 }
 END_TEST
 
-/* ---- generation ---- */
-
-typedef struct collected { char text[400]; int len, calls; } collected;
-
-static void collect(void *ctx, const char *bytes, int len)
-{
-    collected *c = ctx;
-    memcpy(c->text + c->len, bytes, (size_t)len);
-    c->len += len;
-    c->calls++;
-}
-
-static collected generate(pl_source *s, pl_generate_options o, pl_generate_stats *stats)
-{
-    collected c = { .len = 0 };
-    ck_assert_msg(pl_generate(s, &o, NULL, collect, &c, stats) == PL_OK, "%s", pl_error());
-    return c;
-}
-
-START_TEST(test_generate)
-{
-    pl_generate_stats stats;
-    pl_source *s = make(0, PL_F32);
-    s->model->vocab->eogs = 0;          /* nothing ends it early */
-    pl_generate_options o = { .prompt = "once upon", .tokens = 12 };
-    collected a = generate(s, o, &stats);
-    ck_assert_int_eq(stats.prompt_tokens, 10);
-    ck_assert_int_eq(stats.new_tokens, 12);
-    ck_assert(a.calls == 12 && stats.pp_tps > 0 && stats.tg_tps > 0);
-
-    /* greedy by hand */
-    pl_graph *g;
-    const float *hidden;
-    float logits[50];
-    char expected[64] = "";
-    int32_t ids[10] = { 0 };
-    for (int i = 0; i < 9; i++) ids[i + 1] = id_of(o.prompt[i]);
-    ck_assert_int_eq(pl_graph_create(s, NULL, PL_MODE_EXACT, 32, &g), PL_OK);
-    ck_assert_int_eq(pl_graph_forward(g, ids, 10, &hidden), PL_OK);
-    hidden += (int64_t)9 * 64;
-    for (int i = 0; i < 12; i++) {
-        ck_assert_int_eq(pl_graph_logits(g, hidden, 1, logits), PL_OK);
-        int32_t top = 0;
-        for (int t = 1; t < 50; t++) top = logits[t] > logits[top] ? t : top;
-        if (top == 2) strcat(expected, " ");
-        else if (top > 2) strcat(expected, s->model->vocab->token[top].s);
-        ck_assert_int_eq(pl_graph_forward(g, &top, 1, &hidden), PL_OK);
-    }
-    pl_graph_destroy(g);
-    ck_assert_int_eq(a.len, (int)strlen(expected));
-    ck_assert(memcmp(a.text, expected, (size_t)a.len) == 0);
-
-    /* the context ends it: 16 positions hold 6 new tokens, and one more is known after them */
-    o.ctx = 16;
-    o.tokens = 100;
-    generate(s, o, &stats);
-    ck_assert_int_eq(stats.new_tokens, 7);
-
-    /* tokens that end a generation are not put out */
-    collected whole = generate(s, o, &stats);
-    s->model->vocab->eogs = 1;
-    for (int32_t t = 0; t < 50; t++) {
-        s->model->vocab->eog[0] = t;
-        collected c = generate(s, o, &stats);
-        ck_assert(c.calls == stats.new_tokens && c.len <= whole.len);
-        ck_assert(memcmp(c.text, whole.text, (size_t)c.len) == 0);
-    }
-    pl_source_close(s);
-}
-END_TEST
-
-START_TEST(test_sampling)
-{
-    pl_generate_stats stats;
-    pl_source *s = make(0, PL_F32);
-    s->model->vocab->eogs = 0;
-    pl_generate_options o = { .prompt = "a", .tokens = 30, .temperature = 1, .seed = 1 };
-    collected a = generate(s, o, &stats), again = generate(s, o, &stats);
-    ck_assert(a.len == again.len && memcmp(a.text, again.text, (size_t)a.len) == 0);
-    o.seed = 2;
-    collected other = generate(s, o, &stats);
-    ck_assert(a.len != other.len || memcmp(a.text, other.text, (size_t)a.len) != 0);
-    o.temperature = 1e-4;               /* so cold that the likeliest always wins */
-    collected cold = generate(s, o, &stats);
-    o.temperature = 0;
-    collected greedy = generate(s, o, &stats);
-    ck_assert(cold.len == greedy.len && memcmp(cold.text, greedy.text, (size_t)cold.len) == 0);
-
-    collected c = { .len = 0 };
-    o = (pl_generate_options){ .prompt = "", .tokens = 3 };
-    ck_assert_int_eq(pl_generate(s, &o, NULL, collect, &c, &stats), PL_OK);     /* <s> alone */
-    s->model->vocab->add_bos = false;
-    ck_assert_int_eq(pl_generate(s, &o, NULL, collect, &c, &stats), PL_E_WISH);
-    o.prompt = "far too long";
-    o.ctx = 8;
-    ck_assert_int_eq(pl_generate(s, &o, NULL, collect, &c, &stats), PL_E_WISH);
-    pl_tiny_poke(s, PL_OUTPUT_NORM, -1, 3, 0, NAN);
-    o.ctx = 0;
-    ck_assert_int_eq(pl_generate(s, &o, NULL, collect, &c, &stats), PL_E_CHECK);
-    pl_source_close(s);
-}
-END_TEST
-
 int main(void)
 {
     const TTest *const tests[] = {
         test_window_counts, test_window_tokens, test_protocols, test_against_itself,
-        test_thresholds, test_nonfinite, test_refusals, test_report, test_bench, test_generate,
-        test_sampling,
+        test_thresholds, test_nonfinite, test_several, test_several_verdicts, test_refusals, test_several_refusals,
+        test_report, test_bench,
     };
     make_text();
     return run_suite("check", tests, PL_COUNT(tests));

@@ -214,6 +214,28 @@ START_TEST(eight_bits_known_answers)
 }
 END_TEST
 
+/* All pairs of four bits: the first value is in the low ones. */
+START_TEST(pairs_of_four_bits)
+{
+    static const float values[8] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };
+    const pl_dtype *dtype = pl_dtype_by_safetensors("F4");
+    ck_assert_ptr_eq(dtype, &pl_dtypes[PL_F4_E2M1]);
+    for (int i = 0; i < 256; i++) {
+        uint8_t byte = (uint8_t)i;
+        float pair[2];
+        pl_decode(dtype, &byte, pair, 2);
+        for (int k = 0; k < 2; k++) {
+            int code = i >> (4 * k) & 15;
+            ck_assert_float_eq(pair[k], code & 8 ? -values[code & 7] : values[code & 7]);
+        }
+        ck_assert_int_eq(pl_dtype_find_nonfinite(dtype, &byte, 2), -1);
+    }
+    ck_assert_ptr_null(pl_dtypes[PL_U32].decode);
+    ck_assert_ptr_null(pl_dtype_find("u32"));           /* no weights */
+    ck_assert_ptr_null(pl_dtype_by_safetensors("U8"));
+}
+END_TEST
+
 START_TEST(table)
 {
     for (int i = 0; i < PL_DTYPES_READ; i++) {
@@ -262,6 +284,7 @@ START_TEST(nonfinite)
     enum { BLOCKS = 40 };
     for (int t = 0; t < PL_DTYPES_READ; t++) {
         const pl_dtype *dtype = &pl_dtypes[t];
+        if (t == PL_F4_E2M1) continue;          /* all its values are finite */
         int blocks = dtype->block == 1 ? 3000 : BLOCKS;
         uint8_t *memory = calloc((size_t)blocks + 1, (size_t)dtype->bytes);
         ck_assert_ptr_nonnull(memory);
@@ -298,6 +321,7 @@ int main(void)
     tcase_add_test(tcase, half_known_answers);
     tcase_add_test(tcase, half_round_trip);
     tcase_add_test(tcase, known_blocks);
+    tcase_add_test(tcase, pairs_of_four_bits);
     tcase_add_test(tcase, extreme_blocks);
     tcase_add_test(tcase, four_bits);
     tcase_add_test(tcase, eight_bits);

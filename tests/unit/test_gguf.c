@@ -203,7 +203,7 @@ START_TEST(whole_or_nothing)
     make_model(&m, PL_VOCAB_SPM);
     ck_assert_int_eq(pl_sink_create(&pl_sink_gguf, &sink), PL_OK);
     make_plan(&m, sink);
-    ck_assert_int_eq(sink->ops->begin(sink, path, &m.plan, &m.model, false), PL_OK);
+    ck_assert_int_eq(sink->ops->begin(sink, path, &m.plan, &m.model), PL_OK);
     const pl_part *part = &m.step[0].out.part[0];
     pl_part foreign = { .id = m.plan.parts };
     ck_assert_int_ne(sink->ops->put(sink, part, part->bytes - 1, m.data[0], 2), PL_OK);
@@ -215,7 +215,7 @@ START_TEST(whole_or_nothing)
     write_model(&m, path);
     ck_assert_int_eq(entries(), 1);
     ck_assert_int_eq(pl_sink_create(&pl_sink_gguf, &sink), PL_OK);
-    ck_assert_int_eq(sink->ops->begin(sink, path, &m.plan, &m.model, false), PL_E_WISH);
+    ck_assert_int_eq(sink->ops->begin(sink, path, &m.plan, &m.model), PL_E_WISH);
     pl_sink_close(sink);
     ck_assert_int_eq(entries(), 1);
     close_model(&m);
@@ -263,7 +263,8 @@ START_TEST(out_of_memory)
     for (pl_status code = PL_E_MEMORY; code != PL_OK; failures++) {
         ck_assert_int_eq(pl_sink_create(&pl_sink_gguf, &sink), PL_OK);
         pl_mem_fail_after(failures);
-        code = sink->ops->begin(sink, path, &m.plan, &m.model, true);
+        sink->set.force = true;
+        code = sink->ops->begin(sink, path, &m.plan, &m.model);
         pl_mem_fail_after(-1);
         ck_assert(code == PL_OK || code == PL_E_MEMORY);
         pl_sink_close(sink);

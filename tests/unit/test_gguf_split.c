@@ -220,7 +220,8 @@ static pl_status begin(tiny *m, int64_t limit, bool force, pl_sink **sink)
     ck_assert_int_eq(pl_sink_create(&pl_sink_gguf, sink), PL_OK);
     (*sink)->max_shard = limit;
     make_plan(m, *sink);
-    return (*sink)->ops->begin(*sink, path, &m->plan, &m->model, force);
+    (*sink)->set.force = force;
+    return (*sink)->ops->begin(*sink, path, &m->plan, &m->model);
 }
 
 START_TEST(whole_or_nothing)
@@ -286,7 +287,7 @@ START_TEST(out_of_memory)
         ck_assert_int_eq(pl_sink_create(&pl_sink_gguf, &sink), PL_OK);
         sink->max_shard = 20000;
         pl_mem_fail_after(failures - 10);
-        code = sink->ops->begin(sink, path, &m.plan, &m.model, false);
+        code = sink->ops->begin(sink, path, &m.plan, &m.model);
         pl_mem_fail_after(-1);
         ck_assert(code == PL_OK || code == PL_E_MEMORY);
         pl_sink_close(sink);

@@ -236,10 +236,9 @@ END_TEST
 START_TEST(wrong_configs)
 {
     static const struct { const char *config, *sentence; } cases[] = {
-        { CONFIG ",\"quantization\":{\"bits\":4}}", "'quantization': this checkpoint is quantized already; only F32, "
-          "F16, BF16 and 8-bit floats can be read, these with quant_method fp8" },
         { CONFIG ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}", "'quantization_config' of gptq: " },
-        { CONFIG ",\"quantization_config\":{\"quant_method\":7}}", "'quantization_config': this" },
+        { CONFIG ",\"quantization_config\":{\"quant_method\":7}}", "'quantization_config': this checkpoint is "
+          "quantized already; only F32, F16, BF16 and 8-bit floats can be read, these with quant_method fp8" },
         { CONFIG ",\"quantization_config\":[]}", "'quantization_config': this" },
         { COMPRESSED("pack-quantized", FLOAT8("tensor")), "of compressed-tensors, pack-quantized: this" },
         { CONFIG ",\"quantization_config\":{\"quant_method\":\"compressed-tensors\"}}", "of compressed-tensors: this" },

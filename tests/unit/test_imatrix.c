@@ -25,9 +25,13 @@ static pl_stats *make_stats(tiny *m)
     for (int i = 0; i < m->model.tensors; i++) {
         const pl_tensor *t = &m->model.tensor[m->model.entry[i].tensor];
         if (t->id.layer < 0 || t->cols < 2) continue;
-        float *sum2 = PL_NEW(m->arena, float, t->cols);
-        for (int64_t c = 0; c < t->cols; c++) sum2[c] = (float)(1 + i) * 0.25f * (float)c;
-        stat[out->count++] = (pl_stat){ t->id, t->cols, sum2, t->id.expert == 1 ? 0 : (float)(17 + i) };
+        float *sum2 = PL_NEW(m->arena, float, t->cols), *sum = PL_NEW(m->arena, float, t->cols);
+        for (int64_t c = 0; c < t->cols; c++) {
+            sum2[c] = (float)(1 + i) * 0.25f * (float)c;
+            sum[c] = (c % 2 ? -4.0f : 3.0f) * sqrtf(sum2[c]);
+        }
+        stat[out->count++] = (pl_stat){ .id = t->id, .cols = t->cols, .sum2 = sum2, .sum = sum,
+                                        .count = t->id.expert == 1 ? 0 : (float)(17 + i) };
     }
     out->stat = stat;
     out->dataset = texts;
@@ -45,6 +49,8 @@ static void same_stats(const pl_stats *a, const pl_stats *b)
         ck_assert_int_eq(a->stat[i].cols, b->stat[i].cols);
         ck_assert_mem_eq(a->stat[i].sum2, b->stat[i].sum2, (size_t)a->stat[i].cols * sizeof(float));
         ck_assert_float_eq(a->stat[i].count, b->stat[i].count);
+        ck_assert_int_eq(a->stat[i].sum != NULL, b->stat[i].sum != NULL);
+        if (a->stat[i].sum) ck_assert_mem_eq(a->stat[i].sum, b->stat[i].sum, (size_t)a->stat[i].cols * sizeof(float));
     }
     ck_assert(a->chunks == b->chunks && a->chunk_size == b->chunk_size && a->datasets == b->datasets);
     for (int i = 0; i < a->datasets; i++) ck_assert_str_eq(a->dataset[i], b->dataset[i]);
@@ -80,7 +86,35 @@ START_TEST(round_trips)
 }
 END_TEST
 
-/* Names in the order of their bytes, sums before counts, experts as a second dimension. */
+/* A plain sum that those of the squares do not allow; of rows never seen it may be anything. */
+START_TEST(plain_sums_refused)
+{
+    static const float bad[] = { 3.2e4f, -1e30f, NAN, INFINITY };
+    tiny m;
+    open_tiny(&m, EXPERTS);
+    const char *to = temp_path("a.gguf");
+    for (int i = 0; i < PL_COUNT(bad); i++) {
+        pl_stats *stats = make_stats(&m), *back;
+        int at = 0;
+        while (stats->stat[at].id.expert != 0) at++;
+        for (int k = 0; k < 2; k++) {
+            bool unseen = k == 1, fine = unseen && isfinite(bad[i]);
+            float *sum = (float *)(uintptr_t)stats->stat[at + k].sum, kept = sum[5];
+            ck_assert(unseen == (stats->stat[at + k].count == 0));
+            sum[5] = bad[i];
+            assert_ok(pl_imatrix_save(to, stats, &m.model, true));
+            pl_status code = pl_imatrix_load(to, &m.model, m.arena, &back);
+            ck_assert_int_eq(code, fine ? PL_OK : PL_E_INPUT);
+            if (!fine) ck_assert_ptr_nonnull(strstr(pl_error(), "its squares sum up to"));
+            sum[5] = kept;
+        }
+    }
+    close_model(&m);
+}
+END_TEST
+
+/* Names in the order of their bytes, sums before counts, experts as a second dimension; plain sums, which it does not
+ * know, in front. */
 START_TEST(as_llama_cpp_has_it)
 {
     tiny m;
@@ -92,12 +126,15 @@ START_TEST(as_llama_cpp_has_it)
     assert_ok(pl_file_open(to, &file));
     assert_ok(pl_gguf_scan(file, m.arena, &g));
     ck_assert_int_eq(g.kvs, 4);
-    for (int i = 0; i < g.infos; i += 2) {
+    for (int i = 1; i < g.infos; i += 3) {
         const char *sums = g.info[i].name, *counts = g.info[i + 1].name, *dot = strrchr(sums, '.');
         ck_assert_str_eq(dot, ".in_sum2");
         ck_assert_str_eq(strrchr(counts, '.'), ".counts");
         ck_assert_int_eq(strncmp(sums, counts, (size_t)(dot - sums)), 0);
-        if (i) ck_assert_int_lt(strcmp(g.info[i - 2].name, sums), 0);
+        ck_assert_str_eq(strrchr(g.info[i - 1].name, '.'), ".in_sum");
+        ck_assert_int_eq(strncmp(sums, g.info[i - 1].name, (size_t)(dot - sums)), 0);
+        ck_assert(g.info[i - 1].rows == g.info[i].rows && g.info[i - 1].cols == g.info[i].cols);
+        if (i > 1) ck_assert_int_lt(strcmp(g.info[i - 3].name, sums), 0);
         bool stack = strstr(sums, "_exps.");
         ck_assert_int_eq(g.info[i + 1].rows, stack ? EXPERTS : 1);
         ck_assert_int_eq(g.info[i].rows * g.info[i].cols, (strstr(sums, "down") ? FFN : HIDDEN) * g.info[i + 1].rows);
@@ -423,7 +460,7 @@ END_TEST
 
 int main(void)
 {
-    const TTest *tests[] = { round_trips, as_llama_cpp_has_it, not_whole, memory_runs_out, refused, tolerated, dat,
-                             dat_refused, truncated, flipped };
+    const TTest *tests[] = { round_trips, plain_sums_refused, as_llama_cpp_has_it, not_whole, memory_runs_out, refused, tolerated,
+                             dat, dat_refused, truncated, flipped };
     return run_suite("imatrix", tests, PL_COUNT(tests));
 }

@@ -35,7 +35,7 @@ static pl_sink *begin(void)
 {
     pl_sink *sink;
     ck_assert_int_eq(pl_sink_create(&pl_sink_digest, &sink), PL_OK);
-    ck_assert_int_eq(sink->ops->begin(sink, NULL, &plan, NULL, false), PL_OK);
+    ck_assert_int_eq(sink->ops->begin(sink, NULL, &plan, NULL), PL_OK);
     return sink;
 }
 
@@ -203,7 +203,7 @@ START_TEST(counts)
     ck_assert_int_eq(pl_sink_create(&pl_sink_count, &sink), PL_OK);
     ck_assert_int_eq(sink->ops->size(sink, &plan, NULL, &bytes), PL_OK);
     ck_assert_int_eq(bytes, part_bytes[0] + part_bytes[1] + part_bytes[2]);
-    ck_assert_int_eq(sink->ops->begin(sink, NULL, &plan, NULL, false), PL_OK);
+    ck_assert_int_eq(sink->ops->begin(sink, NULL, &plan, NULL), PL_OK);
     ck_assert_int_eq(put(sink, 0, 0, part_bytes[0]), PL_OK);
     ck_assert_int_eq(sink->ops->finish(sink), PL_OK);
     pl_sink_close(sink);

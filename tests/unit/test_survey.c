@@ -151,7 +151,7 @@ START_TEST(statistics)
         sum2[c] = 1000.0f * (float)(1 + c % 7);
         mean += sum2[c] / 1000.0 / 256;
     }
-    const pl_stat stat = { pl_id_make(PL_ATTN_K, 0, -1), 256, sum2, 1000 };
+    const pl_stat stat = { .id = pl_id_make(PL_ATTN_K, 0, -1), .cols = 256, .sum2 = sum2, .count = 1000 };
     const pl_stats stats = { .stat = &stat, .count = 1, .path = "stats" };
     const pl_survey *without = survey(s.source, NULL, s.cache, 1, s.arena);
     atomic_store(&encoded, 0);

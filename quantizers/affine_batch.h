@@ -1,0 +1,24 @@
+/* affine_batch.h: groups of whole-number codes on their way into the parts of an affine type. */
+#ifndef QUANTIZERS_AFFINE_BATCH_H
+#define QUANTIZERS_AFFINE_BATCH_H
+
+#include "quantizers/groups.h"
+
+/* Groups that are encoded together, however many lanes there are; the most values of one. */
+enum { AFFINE_GROUPS = 16, AFFINE_MOST = 128 };
+
+typedef struct affine_batch {
+    float scale[AFFINE_GROUPS], bias[AFFINE_GROUPS];
+    uint8_t codes[AFFINE_GROUPS * AFFINE_MOST];         /* [groups][values of a group] */
+} affine_batch;
+
+/* To the floats that the type stores. */
+void pl_affine_round(const pl_dtype *stored, float *x, int n);
+/* Writes the first `groups` of b to the parts of r, as its groups first, first + 1, ...; scale and bias as stored. */
+void pl_affine_put(const pl_group_rows *r, const affine_batch *b, int64_t first, int groups);
+/* Groups of `mine` with less weighted error than those of `out` replace them, errors in double precision of what
+ * readers decode; where the reference's error is not finite it stays, for the range check to find. Both with scales as
+ * stored. h: importance, or NULL, of the values w, [groups][n] both. */
+void pl_affine_keep(const float *w, const float *h, int n, int groups, const affine_batch *mine, affine_batch *out);
+
+#endif
