@@ -102,7 +102,8 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
         { "allow-nonfinite", 0, PL_OPT_FLAG, &a->allow_nonfinite, NULL, "keep weights that are NaN or infinite; without it they are refused", 0, 0, NULL },
         { "to", 0, PL_OPT_TEXT, &a->to, "FORMAT", "gguf (default); mlx: a folder for mlx-lm, TYPE is affine{2,3,4,5,6,8}-g{32,64,128}," LINE
           "mxfp4, mxfp8, nvfp4 or floats; dense: a Hugging Face folder, TYPE is bf16 (default)," LINE
-          "f16 or f32; digest: writes nothing, prints a digest", 0, 0, NULL },
+          "f16 or f32; compressed-tensors, gptq, awq: folders for other runtimes, TYPE is int4-g128," LINE
+          "int8 ... (docs/formats-hf.md); digest: writes nothing, prints a digest", 0, 0, NULL },
     };
     PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), &a->model, help));
     if (*help) return PL_OK;

@@ -116,8 +116,9 @@ pl_type pl_type_scaled(const pl_dtype *codes, const pl_dtype *scales, int32_t ro
 
 int32_t pl_type_span(const pl_type *type)
 {
-    bool by_rows = type->scheme == &pl_scheme_affine || (type->scheme == &pl_scheme_scaled && type->group_rows == 1);
-    if (by_rows && type->group) return type->group;
+    bool whole = type->scheme == &pl_scheme_affine || type->scheme == &pl_scheme_ints ||
+                 (type->scheme == &pl_scheme_scaled && type->group_rows == 1);
+    if (whole && type->group) return type->group;
     return type->element ? type->element->block : 1;
 }
 

@@ -53,7 +53,7 @@ pl_type pl_type_ints(int bits, int group, bool symmetric, const pl_dtype *scale)
 /* A wish of affine or ints that leaves the type of scales open takes that of the weights, if it is F32, F16 or BF16,
  * else BF16; other types as they are. */
 pl_type pl_type_scales_like(pl_type wish, const pl_dtype *weights);
-/* Columns of a row come in multiples of so many; 1: any. */
+/* Columns of a row that is to be written come in multiples of so many; 1: any. */
 int32_t pl_type_span(const pl_type *type);
 /* Is there more to a value than its own bits: blocks, scales? */
 bool pl_type_coded(const pl_type *type);

@@ -151,7 +151,8 @@ int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step)
 {
     int64_t granule = step->out.granule;
     if (granule == 0) return step->out.rows;
-    int64_t rows = plan->range_elements / pl_max64(1, step->out.cols * granule) * granule;
+    int64_t rows = plan->range_elements / pl_max64(1, step->out.cols * granule) * granule, several = 8 * granule;
+    if (rows > several) rows -= rows % several;         /* for sinks whose words hold several rows */
     return pl_min64(pl_max64(rows, granule), pl_max64(step->out.rows, 1));
 }
 

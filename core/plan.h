@@ -46,7 +46,7 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, struct pl_sin
                          const pl_registries *registries, const pl_plan_options *options,
                          pl_arena *arena, pl_plan **out);
 
-/* Rows of one work item of this step: whole granules, at least one. */
+/* Rows of one work item of this step: whole granules, at least one; a multiple of eight granules if there is memory. */
 int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step);
 
 /* Is this step one of plan->blind? */

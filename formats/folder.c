@@ -36,7 +36,7 @@ pl_status pl_folder_check(const pl_model *model, const char *title)
 pl_status pl_folder_start(pl_folder *f)
 {
     const pl_plan *plan = f->plan;
-    f->tensor = PL_NEW(f->arena, pl_st_out, plan->parts + plan->steps);
+    f->tensor = PL_NEW(f->arena, pl_st_out, plan->parts + 2 * plan->steps);
     f->place = PL_NEW(f->arena, pl_folder_place, plan->parts);
     if (!f->tensor || !f->place) return PL_E_MEMORY;
     for (int i = 0; i < plan->parts; i++) f->place[i] = (pl_folder_place){ .tensor = -1 };

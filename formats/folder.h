@@ -26,7 +26,7 @@ typedef struct pl_folder {
     const char *library;        /* the runtime's name on the model hub, or NULL */
     const pl_plan *plan;
     const pl_model *model;
-    pl_st_out *tensor;          /* [tensors], room for one per part and step of the plan */
+    pl_st_out *tensor;          /* [tensors], room for one per part and two per step of the plan */
     int tensors;
     pl_folder_place *place;     /* [plan->parts] */
     pl_folder_edit edit[8];     /* of config.json */

@@ -105,8 +105,9 @@ static pl_status stored_rows(const pl_hf_state *state, const pl_hf_weight *w, co
 
 static bool by_rows(const pl_tensor *t)
 {
-    return t->type.scheme == &pl_scheme_affine || (t->type.scheme == &pl_scheme_scaled && t->type.group_rows == 1 &&
-                                                   t->type.group);
+    const pl_type *type = &t->type;
+    return type->scheme == &pl_scheme_affine || type->scheme == &pl_scheme_ints ||
+           (type->scheme == &pl_scheme_scaled && type->group_rows == 1 && type->group);
 }
 
 static pl_status check_scales(const pl_hf_state *state, const pl_st_tensor *from, const pl_part *part, int64_t first)
@@ -119,6 +120,21 @@ static pl_status check_scales(const pl_hf_state *state, const pl_st_tensor *from
                    (long long)(bad % across), from->name);
 }
 
+/* Rows of signed bytes as codes of 8 bits. */
+static pl_status codes_of_bytes(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t, int64_t first,
+                                pl_part *part, pl_arena *scratch)
+{
+    int64_t count = part->bytes / part->stride;
+    const uint8_t *bytes;
+    uint8_t *codes = PL_ZNEW(scratch, uint8_t, part->bytes);
+    if (!codes) return PL_E_MEMORY;
+    PL_TRY(stored(state, w->from, first * t->cols, count * t->cols, scratch, &bytes));
+    for (int64_t r = 0; r < count; r++)
+        for (int64_t c = 0; c < t->cols; c++) codes[r * part->stride + c] = bytes[r * t->cols + c] ^ 0x80;
+    part->ptr = codes;
+    return PL_OK;
+}
+
 static pl_status grouped_packed(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t, int64_t first,
                                 int64_t count, pl_packed *out, pl_arena *scratch)
 {
@@ -126,7 +142,8 @@ static pl_status grouped_packed(const pl_hf_state *state, const pl_hf_weight *w,
     PL_TRY(pl_packed_init(out, t->type, count, t->cols));
     for (int i = 0; i < out->nparts; i++) {
         pl_part *part = &out->part[i];
-        PL_TRY(stored(state, from[i], (w->before + first) * part->stride, part->bytes, scratch, &part->ptr));
+        if (i == 0 && !strcmp(w->from->dtype, "I8")) PL_TRY(codes_of_bytes(state, w, t, first, part, scratch));
+        else PL_TRY(stored(state, from[i], (w->before + first) * part->stride, part->bytes, scratch, &part->ptr));
         if (i > 0) PL_TRY(check_scales(state, from[i], part, w->before + first));
     }
     return PL_OK;

@@ -3,6 +3,7 @@
 #define FORMATS_HF_DATA_H
 
 #include "core/source.h"
+#include "formats/ct_read.h"
 #include "formats/hf_fp8.h"
 #include "formats/mlx_read.h"
 
@@ -22,6 +23,7 @@ typedef struct pl_hf_state {        /* of a source */
     pl_st_set set;
     pl_hf_fp8 fp8;
     pl_mlx mlx;
+    pl_ct ct;
     bool as_stored;                 /* nothing is added to values, see PL_OPEN_STORED */
     pl_hf_weight *weight;           /* [tensors] of the model */
     const uint8_t **map;            /* [files]; NULL: windows are read */

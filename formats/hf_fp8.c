@@ -14,8 +14,8 @@ static pl_status refuse(const char *key, const char *method, const char *format,
 {
     return pl_fail(PL_E_INPUT, "%s: '%s'%s%.40s%s%.40s: this checkpoint is quantized already; only F32, F16, "
                    "BF16 and 8-bit floats can be read, these with quant_method fp8 or with "
-                   "compressed-tensors' format float-quantized", origin, key, method ? " of " : "",
-                   method ? method : "", format ? ", " : "", format ? format : "");
+                   "compressed-tensors' format float-quantized, and its formats pack-quantized and int-quantized",
+                   origin, key, method ? " of " : "", method ? method : "", format ? ", " : "", format ? format : "");
 }
 
 /* Two numbers, rows and columns of a block; absent: no blocks. A second pair must be like the first. */

@@ -142,8 +142,8 @@ static pl_status decode_vector(pl_source *s, const pl_tensor *row, pl_hf_weight 
     return code;
 }
 
-/* The same for a weight with MLX's scales; *mine false: it has none. */
-static pl_status describe_mlx(pl_source *s, const pl_arch_tensor *row, const pl_st_tensor *from, int64_t before,
+/* The same for a weight with MLX's or compressed-tensors' scales of groups; *mine false: it has none. */
+static pl_status describe_groups(pl_source *s, const pl_arch_tensor *row, const pl_st_tensor *from, int64_t before,
                               pl_tensor *t, pl_hf_weight *w, bool *mine)
 {
     pl_hf_state *state = s->state;
@@ -152,6 +152,7 @@ static pl_status describe_mlx(pl_source *s, const pl_arch_tensor *row, const pl_
     pl_mlx_parts parts;
     int64_t cols = vector ? row->rows(hp) : row->cols(hp);
     PL_TRY(pl_mlx_type_read(&state->mlx, &state->set, from, cols, &t->type, &parts));
+    if (!parts.scales) PL_TRY(pl_ct_type_read(&state->ct, &state->set, from, cols, &t->type, &parts.scales));
     *mine = parts.scales != NULL;
     if (!*mine) return PL_OK;
     *w = (pl_hf_weight){ .from = from, .scales = parts.scales, .biases = parts.biases, .before = before,
@@ -176,7 +177,10 @@ static pl_status describe(pl_source *s, const pl_arch_tensor *row, const pl_st_t
     const char *origin = pl_file_path(state->set.file[from->file]);
     int64_t before = alias->stacked ? expert * from->shape[1] : 0;
     bool done;
-    PL_TRY(describe_mlx(s, row, from, before, t, w, &done));
+    PL_TRY(describe_groups(s, row, from, before, t, w, &done));
+    if (done && row->transposed && !alias->turned)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has codes, expected floats, as its values are to be transposed",
+                       origin, from->name);
     if (done) return PL_OK;
     const pl_dtype *dtype = pl_dtype_by_safetensors(from->dtype);
     if (!dtype || dtype == &pl_dtypes[PL_F8_E8M0])
@@ -226,6 +230,7 @@ static pl_status add_tensor(pl_source *s, const pl_arch *arch, const pl_st_tenso
     pl_id id;
     int count = 1;
     pl_mlx_resolve(arch, from->name, &alias);
+    pl_ct_rename(&state->ct, alias.name);
     if (!pl_arch_identify(arch, PL_NAMES_HF, alias.name, &id))
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' is none of a %s model", origin, from->name,
                        arch->name);
@@ -264,7 +269,8 @@ static pl_status add_tensors(pl_source *s, pl_hf_state *state, const pl_arch *ar
         const pl_st_tensor *from = &set->tensor[i];
         bool consumed;
         PL_TRY(pl_hf_fp8_consumes(&state->fp8, set, from, &consumed));
-        if (!consumed && !pl_mlx_consumes(&state->mlx, set, from)) PL_TRY(add_tensor(s, arch, from));
+        if (consumed || pl_mlx_consumes(&state->mlx, set, from) || pl_ct_consumes(&state->ct, set, from)) continue;
+        PL_TRY(add_tensor(s, arch, from));
     }
     return PL_OK;
 }
@@ -306,7 +312,8 @@ static const char *main_type(const pl_model *model, pl_arena *arena)
         if (!most || weights[codes] > weights[most->element - pl_dtypes]) most = first[codes];
     }
     if (!most) return pl_dtypes[PL_F32].name;
-    const char *name = pl_mlx_mode(most) ? pl_type_name(most) : most->element->name;
+    bool grouped = pl_mlx_mode(most) || most->scheme == &pl_scheme_ints;
+    const char *name = grouped ? pl_type_name(most) : most->element->name;
     return pl_arena_text(arena, name, strlen(name));
 }
 
@@ -327,7 +334,8 @@ static pl_status read_model(pl_source *s, const char *path, const char *folder,
     const pl_arch *arch = NULL;
     if (!pl_json_is(config, PL_JSON_OBJECT)) return pl_fail(PL_E_INPUT, "%s: should be an object", origin);
     PL_TRY(pl_mlx_config(config, origin, &state->mlx));
-    if (!state->mlx.quantization) PL_TRY(pl_hf_fp8_config(config, origin, &state->fp8));
+    if (!state->mlx.quantization) PL_TRY(pl_ct_config(config, origin, &state->ct));
+    if (!state->mlx.quantization && !state->ct.groups) PL_TRY(pl_hf_fp8_config(config, origin, &state->fp8));
     PL_TRY(read_config(config, origin, &arch, &model->hp));
     if (model->hp.encoder) PL_TRY(pl_hf_pooling_read(folder, &model->hp.pooling));
     model->arch = arch->name;

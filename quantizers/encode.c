@@ -37,7 +37,7 @@ static bool accepts(const pl_step *step, const pl_tensor *from)
 {
     const pl_type *type = &step->out.type;
     if (!readable(&from->type)) return false;
-    if (pl_groups_kind(type) >= 0) return step->out.cols % type->group == 0;
+    if (pl_groups_kind(type) >= 0) return type->group == 0 || step->out.cols % type->group == 0;
     bool factored = step->method == &pl_method_best && is_factored(type);
     if (type->scheme != &pl_scheme_plain && !factored) return false;
     if (is_float(type->element)) return true;

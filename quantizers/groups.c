@@ -16,6 +16,7 @@ void pl_group_encoders_init(pl_group_encoders *list, unsigned cpu_flags)
 {
     pl_group_encoders_affine(list);
     pl_group_encoders_micro(list);
+    pl_group_encoders_ints(list);
 #if defined(PL_X86)
     if (cpu_flags & PL_CPU_AVX2) {
         pl_group_encoders_affine_avx2(list);
@@ -47,7 +48,9 @@ int pl_groups_kind(const pl_type *type)
         if (pl_type_equal(type, &micro[i])) return PL_GROUPS_MICRO;
     bool group = type->group == 32 || type->group == 64 || type->group == 128;
     bool bits = (type->bits >= 2 && type->bits <= 6) || type->bits == 8;
-    return type->scheme == &pl_scheme_affine && type->scale && group && bits ? PL_GROUPS_AFFINE : -1;
+    if (!type->scale || !bits) return -1;
+    if (type->scheme == &pl_scheme_ints) return type->symmetric && (group || !type->group) ? PL_GROUPS_INTS : -1;
+    return type->scheme == &pl_scheme_affine && group ? PL_GROUPS_AFFINE : -1;
 }
 
 pl_group_encoder pl_groups_encoder(const pl_type *type, bool best)
@@ -68,15 +71,18 @@ static const pl_dtype *floats_of(const pl_input *in)
     return half && type->scheme == &pl_scheme_plain ? type->element : &pl_dtypes[PL_F32];
 }
 
+/* Values that share a scale. */
+static int64_t width_of(const pl_group_rows *r) { return r->type->group ? r->type->group : r->cols; }
+
 /* One group of r, counted through all rows, as a row of its own. */
 static pl_group_rows group_at(const pl_group_rows *r, int64_t group)
 {
-    int64_t width = r->type->group;
+    int64_t width = width_of(r), row = group * width / r->cols, col = group * width % r->cols;
     pl_group_rows one = { .type = r->type, .source = r->source, .w = r->w + group * width, .rows = 1, .cols = width };
-    if (r->h) one.h = r->h + group * width % r->cols;
-    bool affine = r->type->scheme == &pl_scheme_affine;
-    one.part[0] = r->part[0] + group * (affine ? width * r->type->bits / 8
-                                               : width / r->type->element->block * r->type->element->bytes);
+    if (r->h) one.h = r->h + col;
+    bool scaled = r->type->scheme == &pl_scheme_scaled;
+    one.part[0] = r->part[0] + (scaled ? group * (width / r->type->element->block * r->type->element->bytes)
+                                       : row * pl_bits_words(r->cols, r->type->bits) * 4 + col * r->type->bits / 8);
     for (int i = 1; i < 3; i++)
         if (r->part[i]) one.part[i] = r->part[i] + group * r->type->scale->bytes;
     return one;
@@ -87,7 +93,7 @@ static pl_group_rows group_at(const pl_group_rows *r, int64_t group)
 static pl_status check_range(const pl_group_rows *r, const pl_input *in, int64_t first, int64_t at)
 {
     const pl_dtype *scale = r->type->scale;
-    int64_t width = r->type->group, values = r->rows * r->cols, groups = values / width, bad = -1;
+    int64_t width = width_of(r), values = r->rows * r->cols, groups = values / width, bad = -1;
     for (int i = 1; i < 3 && bad < 0; i++)
         if (r->part[i]) bad = pl_dtype_find_nonfinite(scale, r->part[i], groups);
     int64_t larger = scale == &pl_dtypes[PL_F8_E4M3] ? pl_strip_find_larger(r->w, values, 448.0f * 6.0f) : -1;
@@ -116,7 +122,7 @@ static void spoil(const pl_group_rows *one)
 static pl_status encode_nonfinite(pl_group_encoder encode, const pl_group_rows *r, float *w, const pl_input *in,
                                   int64_t first)
 {
-    int64_t width = r->type->group, groups = r->rows * r->cols / width;
+    int64_t width = width_of(r), groups = r->rows * r->cols / width;
     for (int64_t g = 0; g < groups; g++) {
         int64_t at = g * width;
         bool bad = pl_find_nonfinite(w + at, width) >= 0;
@@ -154,7 +160,7 @@ pl_status pl_groups_encode(const pl_input *in, bool best, const float *h, pl_mea
             encode(&r);
             PL_TRY(check_range(&r, in, first + done, 0));
         }
-        if (costs.weight) pl_mean_settle_groups(&r, costs);
+        if (costs.weight && rows->type.scheme != &pl_scheme_ints) pl_mean_settle_groups(&r, costs);
     }
     return PL_OK;
 }

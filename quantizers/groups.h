@@ -11,16 +11,16 @@ typedef struct pl_group_rows {
     const pl_dtype *source;     /* F32, F16 or BF16: the floats that the values are; MLX computes 4- and 8-bit floats
                                  * in that type */
     const float *w, *h;         /* [rows][cols], finite; [cols] importance of the columns >= 0, or NULL: all 1 */
-    int64_t rows, cols;         /* cols: a multiple of the group */
+    int64_t rows, cols;         /* cols: a multiple of the group; that of 0 is the row */
     uint8_t *part[3];           /* codes, scales, biases, as the type's layout has them */
 } pl_group_rows;
 
 typedef void (*pl_group_encoder)(const pl_group_rows *r);
 
 /* By kind of type and encoder, filled per instruction set so that tests can compare any variant with plain C.
- * The references give mlx.core.quantize's bytes (on a CPU). The searches leave never more weighted squared error in a
- * group than the reference's parts, as they are decoded. */
-enum { PL_GROUPS_AFFINE, PL_GROUPS_MICRO, PL_GROUPS_KINDS };
+ * The references give mlx.core.quantize's bytes (on a CPU), of ints those of compressed-tensors' rounding. The searches
+ * leave never more weighted squared error in a group than the reference's parts, as they are decoded. */
+enum { PL_GROUPS_AFFINE, PL_GROUPS_MICRO, PL_GROUPS_INTS, PL_GROUPS_KINDS };
 typedef struct pl_group_encoders {
     pl_group_encoder reference[PL_GROUPS_KINDS], best[PL_GROUPS_KINDS];
 } pl_group_encoders;
@@ -33,6 +33,7 @@ void pl_group_encoders_micro(pl_group_encoders *list);
 void pl_group_encoders_micro_avx2(pl_group_encoders *list);
 void pl_group_encoders_micro_avx512(pl_group_encoders *list);
 void pl_group_encoders_micro_neon(pl_group_encoders *list);
+void pl_group_encoders_ints(pl_group_encoders *list);
 
 /* Which of the kinds fills this type; -1: none. */
 int pl_groups_kind(const pl_type *type);

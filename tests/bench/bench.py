@@ -4,7 +4,7 @@ usage: bench.py SECTION [--planish BIN] [--llama DIR] [--model HF_FOLDER] [--wor
 
 SECTION       what is measured                                                    peer needed
   encode      convert into the digest sink, one thread: GB of input per second    none
-  convert     whole command, F16 GGUF to q8_0 and q4_0                            llama-quantize --pure
+  convert     whole command, F16 GGUF to q8_0, q4_0 or --types, by both encoders  llama-quantize --pure
   speed       prefill and decode of q8_0, q4_0, f16 files                         llama-bench
   perplexity  fast mode, f16 q8_0 q4_0, llama-perplexity's protocol               llama-perplexity
   exact       exact mode of the checkpoint in f32                                 transformers
@@ -98,20 +98,26 @@ def section_encode(a):
 
 
 def section_convert(a):
+    """Whole commands: the reference's bytes, the search, llama-quantize; with --stats all three get them."""
     path, rows = f16_gguf(a), []
     size, threads = os.path.getsize(path), machine()["threads"]
     out = os.path.join(a.work, "convert-out.gguf")
     for kind in a.types or ("q8_0", "q4_0"):
-        ours, peer = [], []
-        theirs = kind.upper() + ("_S" if kind in ("q2_k", "q3_k", "q4_k", "q5_k") else "")
+        seconds = {"planish": [], "best": [], "llama": []}
+        theirs = kind.upper() + ("_S" if kind in ("q3_k", "q4_k", "q5_k") else "")
+        ours = [a.planish, "convert", path, "-o", out, "--type", kind, "--pure", "--threads", threads]
+        if a.stats:
+            ours += ["--stats", a.stats]
+        peer = [f"{a.llama}/llama-quantize", *(["--imatrix", a.stats] if a.stats else []), "--pure", path, out, theirs, threads]
         for _ in range(a.repeats):
-            ours.append(timed([a.planish, "convert", path, "-o", out, "--type", kind, *SAME, "--threads", threads], out))
-            peer.append(timed([f"{a.llama}/llama-quantize", "--pure", path, out, theirs, threads], out))
+            seconds["planish"].append(timed([*ours, "--encoder", "reference"], out))
+            seconds["best"].append(timed(ours, out))
+            seconds["llama"].append(timed(peer, out))
         os.remove(out)
-        rows.append({"type": kind, "planish_s": summary(ours), "llama_s": summary(peer),
-                     "times_as_fast": statistics.median(peer) / statistics.median(ours),
-                     "planish_gb_per_s": size / statistics.median(ours) / 1e9,
-                     "llama_gb_per_s": size / statistics.median(peer) / 1e9})
+        median = {k: statistics.median(v) for k, v in seconds.items()}
+        rows.append({"type": kind, **{k + "_s": summary(v) for k, v in seconds.items()},
+                     "times_as_fast": median["llama"] / median["planish"], "best_times": median["llama"] / median["best"],
+                     **{k + "_gb_per_s": size / v / 1e9 for k, v in median.items()}})
     return {"input": os.path.basename(path), "bytes": size, "threads": threads, "rows": rows}
 
 
@@ -308,7 +314,7 @@ def main():
     ap.add_argument("--chunks", type=int, default=16)
     ap.add_argument("--text", default="wikitext2-test.txt")
     ap.add_argument("--bos", action="store_true")
-    ap.add_argument("--stats", help="of the model's activations (memory)")
+    ap.add_argument("--stats", help="of the model's activations (memory, convert)")
     ap.add_argument("--seconds", type=float, default=10, help="processor time for one type (memory)")
     ap.add_argument("--tool", default=os.path.join(ROOT, "build/tests/interop/encode_tool"))
     ap.add_argument("--mini", help="folder of all-MiniLM-L6-v2, from tests/model/make_minilm.py (errors)")

@@ -34,10 +34,18 @@ def encode():
                  [[x["type"], med(x["gb_per_s"]), "1.0" if x["type"] in ("q8_0", "q4_0") else ""] for x in r["rows"]]), r
 
 
-def convert():
-    r = load("convert")
-    return table(["type", "planish s (spread)", "llama-quantize --pure s (spread)", "times as fast", "bar"],
-                 [[x["type"], med(x["planish_s"]), med(x["llama_s"]), f"{x['times_as_fast']:.1f}", "4"]
+def convert(name="convert"):
+    r = load(name)
+    grids = ("iq1", "iq2", "iq3")
+
+    def bar(kind):
+        if kind in ("iq4_nl", "iq4_xs"):
+            return "12"
+        return "3" if kind.startswith(grids) else "6 / 3" if kind.endswith("_k") else "4"
+    return table(["type", "planish, reference's bytes, s (spread)", "planish best, s", "llama-quantize --pure, s",
+                  "times as fast", "best, times as fast", "bar"],
+                 [[x["type"], med(x["planish_s"]), med(x["best_s"]) if "best_s" in x else "", med(x["llama_s"]),
+                   f"{x['times_as_fast']:.1f}", f"{x['best_times']:.1f}" if "best_times" in x else "", bar(x["type"])]
                   for x in r["rows"]]), r
 
 
@@ -110,8 +118,17 @@ def mixes(name="mixes"):
     return table(head, rows), r
 
 
-def target():
-    return mixes("target")
+def affine():
+    r = load("affine")
+    models = [m for m in r["errors"] if m != "SmolLM2-135M"]        # that one lies on a lattice of four bits itself
+    rows = {}
+    for m in models:
+        for x in r["errors"][m]:
+            if x["weights"] == "bf16":
+                rows.setdefault(x["type"], {})[m] = x
+    return table(["type"] + [f"{m}, MLX → best" for m in models],
+                 [[t] + [f"{x[m]['mlx']:.3g} → {x[m]['best']:.3g} ({100 * x[m]['change']:+.0f} %)" if m in x else ""
+                         for m in models] for t, x in rows.items()]), r
 
 
 def fuzz():
@@ -123,8 +140,14 @@ def fuzz():
 def main():
     with open(os.path.join(ROOT, "tests", "bench", "results.template.md")) as f:
         text = f.read()
-    for name in ("encode", "convert", "perplexity", "memory", "errors", "mixes", "target"):
+    for name in ("encode", "perplexity", "memory", "errors", "affine"):
         body, r = globals()[name]()
+        text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r.get("variant", ""))
+    for name in ("convert", "convert-k", "convert-stats"):
+        body, r = convert(name)
+        text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
+    for name in ("mixes", "mixes-others", "mixes-short", "mixes-stories", "target"):
+        body, r = mixes(name)
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
     for name in ("speed-2b", "speed-smollm2"):
         body, r = speed(name)

@@ -1,7 +1,7 @@
 """make_model.py: a synthetic llama checkpoint of real shapes for speed and memory work; its text is noise.
 
 usage: make_model.py --out DIR --tokenizer DIR [--shape tiny|small|medium|1b|2b] [--dtype F16|BF16|F32]
-                     [--shards N] [--seed N]
+                     [--layers N] [--shards N] [--seed N]
 
 Weights are seeded Gaussian values of a size that keeps activations finite. --tokenizer copies the
 tokenizer of another model's folder; its vocabulary gives the number of tokens. Standard library only.
@@ -83,11 +83,13 @@ def main():
     ap.add_argument("--out", required=True)
     ap.add_argument("--tokenizer", required=True)
     ap.add_argument("--shape", choices=SHAPES, default="2b")
+    ap.add_argument("--layers", type=int, help="instead of the shape's own number")
     ap.add_argument("--dtype", choices=SIZES, default="F16")
     ap.add_argument("--shards", type=int, default=1)
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
     hidden, layers, heads, kv_heads, ffn = SHAPES[a.shape]
+    layers = a.layers or layers
     os.makedirs(a.out, exist_ok=True)
     with open(os.path.join(a.tokenizer, "tokenizer.json"), encoding="utf-8") as f:
         tokenizer = json.load(f)

@@ -77,11 +77,11 @@ static inline int number(const char *name, int64_t k)
  * NaN and infinities need is cleared, but for scales. */
 static inline float value(const char *name, int64_t k) { return (float)(number(name, k) - 120) / 16; }
 
-static inline size_t put_value(const char *dtype, const char *name, int64_t k, uint8_t *out)
+static __attribute__((noinline, unused)) size_t put_value(const char *dtype, const char *name, int64_t k, uint8_t *out)
 {
     float x = value(name, k);
     uint16_t half = !strcmp(dtype, "F16") ? pl_f32_to_f16(x) : pl_f32_to_bf16(x);
-    if (!strncmp(dtype, "F8", 2) || !strcmp(dtype, "U8")) {
+    if (!strncmp(dtype, "F8", 2) || !strcmp(dtype, "U8") || !strcmp(dtype, "I8")) {
         *out = (uint8_t)(number(name, k) & (strcmp(dtype, "F8_E8M0") ? 0xbf : 0xff));
         return 1;
     }

@@ -240,7 +240,7 @@ START_TEST(wrong_configs)
         { CONFIG ",\"quantization_config\":{\"quant_method\":7}}", "'quantization_config': this checkpoint is "
           "quantized already; only F32, F16, BF16 and 8-bit floats can be read, these with quant_method fp8" },
         { CONFIG ",\"quantization_config\":[]}", "'quantization_config': this" },
-        { COMPRESSED("pack-quantized", FLOAT8("tensor")), "of compressed-tensors, pack-quantized: this" },
+        { COMPRESSED("marlin-24", FLOAT8("tensor")), "of compressed-tensors, marlin-24: this" },
         { CONFIG ",\"quantization_config\":{\"quant_method\":\"compressed-tensors\"}}", "of compressed-tensors: this" },
         { CONFIG ",\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"format\":\"float-quantized\"}}",
           "'config_groups' should be an object" },

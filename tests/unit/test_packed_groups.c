@@ -58,6 +58,8 @@ START_TEST(names)
     type = pl_type_affine(4, 64, NULL);
     ck_assert_int_eq(pl_type_span(&type), 64);
     type = pl_type_ints(4, 128, true, NULL);
+    ck_assert_int_eq(pl_type_span(&type), 128);
+    type = pl_type_ints(8, 0, true, NULL);
     ck_assert_int_eq(pl_type_span(&type), 1);
     type = pl_type_plain(PL_F16);
     ck_assert(!pl_type_coded(&type));

@@ -337,7 +337,7 @@ START_TEST(ranges_of_rows)
 {
     pl_plan plan = { .range_elements = 1000 };
     pl_step step = { .out = { .rows = 500, .cols = 64, .granule = 1 } };
-    ck_assert_int_eq(pl_plan_range_rows(&plan, &step), 15);
+    ck_assert_int_eq(pl_plan_range_rows(&plan, &step), 8);
     step.out.granule = 4;
     ck_assert_int_eq(pl_plan_range_rows(&plan, &step), 12);
     step.out.cols = 5000;

@@ -1,0 +1,159 @@
+/* awq_write.c: folders in AWQ's "gemm" layout, as a sink: a word holds the codes of eight rows in one column, scales
+ * stand in columns. All zero points are the middle of the codes. */
+#include <string.h>
+
+#include "formats/hf_ints.h"
+#include "formats/registry.h"
+
+static const char title[] = "AWQ";
+
+enum {
+    BITS = 4, ROWS = 8,         /* of a word */
+    AT_ONCE = 1 << 14           /* words */
+};
+
+static pl_type awq_form(const pl_sink *s, pl_type wish, const pl_tensor *t)
+{
+    return pl_ints_form(wish, t, &pl_dtypes[PL_F16]);
+}
+
+static pl_status awq_resolve(pl_sink *s, const pl_model *model, const pl_tensor *t, pl_type wish, pl_packed *out,
+                             const char **name, pl_arena *arena)
+{
+    PL_TRY(pl_ints_resolve(title, model, t, wish, out, name, arena));
+    if (out->type.scheme != &pl_scheme_ints) return PL_OK;
+    if (out->type.bits != BITS)
+        return pl_fail(PL_E_WISH, "%s has codes of %d bits, not %s ('%s')", title, BITS, pl_type_name(&out->type),
+                       t->name);
+    if (t->rows % ROWS == 0 && t->cols % ROWS == 0) return PL_OK;
+    return pl_fail(PL_E_WISH, "%s has rows and columns in multiples of %d, '%s' has %lld and %lld; --keep can leave it "
+                   "as it is", title, ROWS, t->name, (long long)t->rows, (long long)t->cols);
+}
+
+/* ---- tensors ---- */
+
+static int64_t groups_of(const pl_packed *p) { return p->part[1].stride / p->part[1].dtype->bytes; }
+
+/* qweight [columns][rows / 8], scales [groups][rows], and behind them qzeros. */
+static pl_status add_codes(pl_folder *f, const pl_step *step)
+{
+    const pl_packed *p = &step->out;
+    const pl_part *codes = &p->part[0], *scales = &p->part[1];
+    int64_t groups = groups_of(p), rows = p->rows;
+    int64_t of_codes[2] = { p->cols, rows / ROWS }, of_scales[2] = { groups, rows };
+    int64_t of_zeros[2] = { groups, rows / ROWS };
+    int first = pl_ints_add(f, step, "qweight", "I32", 2, of_codes);
+    int second = pl_ints_add(f, step, "scales", scales->dtype->safetensors, 2, of_scales);
+    if (first < 0 || second < 0 || pl_ints_add(f, step, "qzeros", "I32", 2, of_zeros) < 0) return PL_E_MEMORY;
+    f->place[codes->id] = (pl_folder_place){ .tensor = first, .bytes = codes->bytes };
+    f->place[scales->id] = (pl_folder_place){ .tensor = second, .bytes = scales->bytes, .rows = rows, .cols = groups };
+    return PL_OK;
+}
+
+static void put_path(pl_json_writer *w, const char *path) { pl_json_put_text(w, NULL, path); }
+
+static pl_status fill(pl_folder *f, pl_sink *s)
+{
+    pl_type type;
+    pl_json_writer *w;
+    PL_TRY(pl_ints_tensors(f, title, add_codes, &type));
+    PL_TRY(pl_json_writer_create(&w));
+    pl_json_begin_object(w, NULL);
+    pl_json_put_int(w, "bits", BITS);
+    pl_json_put_int(w, "group_size", type.group ? type.group : -1);
+    pl_json_begin_array(w, "modules_to_not_convert");
+    pl_ints_left_out(f, put_path, w);
+    pl_json_end(w);
+    pl_json_put_text(w, "quant_method", "awq");
+    pl_json_put_text(w, "version", "gemm");
+    pl_json_put_bool(w, "zero_point", true);
+    return pl_ints_config(f, w);
+}
+
+/* ---- operations ---- */
+
+static pl_status awq_size(pl_sink *s, const pl_plan *plan, const pl_model *model, int64_t *bytes)
+{
+    return pl_folder_size(s, plan, model, fill, bytes);
+}
+
+static pl_status write_zeros(pl_folder *f, const pl_packed *p)
+{
+    int64_t bytes = groups_of(p) * p->rows * BITS / 8;
+    uint8_t *zeros = pl_alloc(bytes, 1);
+    if (!zeros) return PL_E_MEMORY;
+    memset(zeros, 0x88, (size_t)bytes);
+    pl_status code = pl_folder_write(f, f->place[p->part[1].id].tensor + 1, 0, zeros, (size_t)bytes);
+    pl_free(zeros);
+    return code;
+}
+
+static pl_status awq_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model)
+{
+    for (int i = 0; i < plan->steps; i++) {
+        const pl_step *step = &plan->step[i];
+        if (pl_ints_coded(step) && pl_plan_range_rows(plan, step) % ROWS)
+            return pl_fail(PL_E_WISH, "%s takes %d rows of '%s' at once, for which --memory leaves too little", title,
+                           ROWS, step->name);
+    }
+    PL_TRY(pl_folder_begin(s, path, plan, model, fill));
+    for (int i = 0; i < plan->steps; i++)
+        if (pl_ints_coded(&plan->step[i])) PL_TRY(write_zeros(s->state, &plan->step[i].out));
+    return PL_OK;
+}
+
+/* Eight rows of codes, two in a byte, `pitch` bytes apart: their words of columns from .. to-1, `step` words apart. */
+static void interleave(const uint8_t *codes, int64_t pitch, int64_t from, int64_t to, uint32_t *words, int64_t step)
+{
+    static const uint8_t row_of[ROWS] = { 0, 2, 4, 6, 1, 3, 5, 7 };
+    for (int64_t c = from; c < to; c++, words += step) {
+        uint32_t word = 0;
+        for (int i = 0; i < ROWS; i++)
+            word |= (uint32_t)(codes[row_of[i] * pitch + c / 2] >> (c % 2 * BITS) & 15) << (i * BITS);
+        *words = word;
+    }
+}
+
+/* Whole rows of codes, in eights. */
+static pl_status put_codes(pl_folder *f, const pl_part *part, int64_t offset, const uint8_t *codes, size_t len)
+{
+    int tensor = f->place[part->id].tensor;
+    int64_t cols = f->tensor[tensor].shape[0], across = f->tensor[tensor].shape[1];
+    int64_t first = offset / part->stride / ROWS, count = (int64_t)len / part->stride / ROWS;
+    int64_t several = pl_min64(cols, pl_max64(1, AT_ONCE / pl_max64(count, 1)));
+    uint32_t *words = pl_alloc(several * count, sizeof *words);
+    pl_status code = words ? PL_OK : PL_E_MEMORY;
+    for (int64_t c = 0; c < cols; c += several) {
+        int64_t n = pl_min64(several, cols - c);
+        for (int64_t i = 0; i < count && code == PL_OK; i++)
+            interleave(codes + i * ROWS * part->stride, part->stride, c, c + n, words + i, count);
+        for (int64_t j = 0; j < n && code == PL_OK; j++)
+            code = pl_folder_write(f, tensor, ((c + j) * across + first) * 4, words + j * count,
+                                   (size_t)count * sizeof *words);
+    }
+    pl_free(words);
+    return code;
+}
+
+static pl_status awq_put(pl_sink *s, const pl_part *part, int64_t offset, const void *bytes, size_t len)
+{
+    pl_folder *f = s->state;
+    if (part->id >= 0 && part->id < f->parts && part->dtype == &pl_dtypes[PL_U32])
+        return put_codes(f, part, offset, bytes, len);
+    return pl_folder_put(s, part, offset, bytes, len);
+}
+
+const pl_sink_ops pl_sink_awq = {
+    .name = "awq",
+    .extension = "",
+    .flags = PL_SINK_ANY_ORDER | PL_SINK_FOLDER | PL_SINK_AS_STORED | PL_SINK_RESUMES,
+    .state_size = sizeof(pl_folder),
+    .form = awq_form,
+    .resolve = awq_resolve,
+    .size = awq_size,
+    .file_name = pl_folder_file_name,
+    .begin = awq_begin,
+    .put = awq_put,
+    .finish = pl_folder_finish,
+    .close = pl_folder_close,
+};

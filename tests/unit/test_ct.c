@@ -1,0 +1,146 @@
+/* test_ct.c: reading compressed-tensors' folders: values of packed and of signed codes, and what does not fit together. */
+#include "tests/unit/hf_fixture.h"
+#include "tests/unit/suite.h"
+
+enum { WIDE = 64 };
+
+#define CT(format, weights)                                                                        \
+    "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":64,\"num_hidden_layers\":1,"         \
+    "\"intermediate_size\":64,\"vocab_size\":10,\"num_attention_heads\":2,\"num_key_value_heads\":1," \
+    "\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"format\":\"" format "\","    \
+    "\"config_groups\":{\"group_0\":{\"targets\":[\"Linear\"],\"weights\":{" weights "}}}}}"
+#define INT4 "\"type\":\"int\",\"num_bits\":4,\"strategy\":\"group\",\"group_size\":32"
+#define INT8 "\"type\":\"int\",\"num_bits\":8,\"strategy\":\"channel\""
+static const char up[] = "model.layers.0.mlp.up_proj";
+
+/* A Llama of one layer; its matrices have `words` words or bytes and `scales` scales in a row. */
+static void fill_ct(checkpoint *c, int words, int scales, bool bytes)
+{
+    static const struct { const char *name; int rows; } row[] = {
+        { "model.layers.0.self_attn.q_proj", WIDE }, { "model.layers.0.self_attn.k_proj", WIDE / 2 },
+        { "model.layers.0.self_attn.v_proj", WIDE / 2 }, { "model.layers.0.self_attn.o_proj", WIDE },
+        { "model.layers.0.mlp.gate_proj", WIDE }, { up, WIDE }, { "model.layers.0.mlp.down_proj", WIDE },
+    };
+    char name[80];
+    c->count = 0;
+    add(c, "model.norm.weight", WIDE, 0);
+    add(c, "model.embed_tokens.weight", VOCAB, WIDE);
+    add(c, "lm_head.weight", VOCAB, WIDE);
+    add(c, "model.layers.0.input_layernorm.weight", WIDE, 0);
+    add(c, "model.layers.0.post_attention_layernorm.weight", WIDE, 0);
+    for (int i = 0; i < PL_COUNT(row); i++) {
+        snprintf(name, sizeof name, bytes ? "%s.weight" : "%s.weight_packed", row[i].name);
+        add(c, name, row[i].rows, words)->dtype = bytes ? "I8" : "I32";
+        snprintf(name, sizeof name, "%s.weight_scale", row[i].name);
+        add(c, name, row[i].rows, scales)->dtype = "BF16";
+        snprintf(name, sizeof name, "%s.weight_shape", row[i].name);
+        if (!bytes) add(c, name, 2, 0)->dtype = "I32";
+    }
+}
+
+static entry *find_up(checkpoint *c, const char *part)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s.%s", up, part);
+    return find(c, name);
+}
+
+/* Bytes of so many elements of a tensor, as the fixture stores them. */
+static void stored(const char *part, const char *dtype, int64_t first, int64_t count, uint8_t *out)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s.%s", up, part);
+    for (int64_t k = 0; k < count; k++) out += put_value(dtype, name, first + k, out);
+}
+
+START_TEST(values)
+{
+    static const struct { const char *config, *type; bool bytes; int bits, group; } ways[] = {
+        { CT("pack-quantized", INT4), "int4-g32", false, 4, 32 },
+        { CT("pack-quantized", "\"type\":\"int\",\"num_bits\":3,\"symmetric\":true,\"strategy\":\"channel\""), "int3",
+          false, 3, WIDE },
+        { CT("int-quantized", INT8), "int8", true, 8, WIDE },
+    };
+    for (int i = 0; i < PL_COUNT(ways); i++)
+        for (int how = 0; how < 2; how++) {
+            checkpoint c;
+            int bits = ways[i].bits, scales = WIDE / ways[i].group, words = ways[i].bytes ? WIDE : WIDE * bits / 32;
+            float rows[2 * WIDE], decoded[2 * WIDE];
+            pl_packed p;
+            fill_ct(&c, words, scales, ways[i].bytes);
+            save_model(&c, ways[i].config);
+            pl_source *s = open_model(folder, how ? PL_OPEN_MAP : PL_OPEN_WINDOWS);
+            int t = pl_model_find(s->model, pl_id_make(PL_FFN_UP, 0, -1));
+            ck_assert_str_eq(pl_type_name(&s->model->tensor[t].type), ways[i].type);
+            ck_assert_str_eq(s->model->file_type, ways[i].type);
+            ck_assert_int_eq(pl_source_rows(s, t, 3, 2, rows, arena), PL_OK);
+            ck_assert_int_eq(pl_source_packed(s, t, 3, 2, &p, arena), PL_OK);
+            ck_assert_int_eq(pl_packed_decode(&p, 0, 2, decoded, arena), PL_OK);
+            ck_assert_int_eq(memcmp(rows, decoded, sizeof rows), 0);
+            for (int k = 0; k < 2 * WIDE; k++) {
+                uint8_t codes[4 * WIDE], scale[2 * WIDE];
+                int col = k % WIDE, code = 0;
+                float factor;
+                const char *part = ways[i].bytes ? "weight" : "weight_packed";
+                stored(part, find_up(&c, part)->dtype, (3 + k / WIDE) * words, words, codes);
+                stored("weight_scale", "BF16", (3 + k / WIDE) * scales, scales, scale);
+                pl_dtypes[PL_BF16].decode(scale + 2 * (col / ways[i].group), &factor, 1);
+                for (int b = 0; b < bits; b++) code |= (codes[(col * bits + b) / 8] >> ((col * bits + b) % 8) & 1) << b;
+                int whole = ways[i].bytes ? (int8_t)code : code - (1 << (bits - 1));
+                ck_assert_float_eq(rows[k], (float)whole * factor);
+            }
+            pl_source_close(s);
+        }
+}
+END_TEST
+
+static void fails(checkpoint *c, const char *config, const char *text)
+{
+    save_model(c, config);
+    ck_assert_int_eq(try_open(folder), PL_E_INPUT);
+    ck_assert_msg(strstr(pl_error(), text), "%s", pl_error());
+}
+
+START_TEST(tensors_that_do_not_fit)
+{
+    const char *config = CT("pack-quantized", INT4);
+    checkpoint c;
+    fill_ct(&c, WIDE / 8, 2, false);
+    find_up(&c, "weight_packed")->shape[1]++;
+    fails(&c, config, "has 9 words and 2 scales for rows of 64 values, which is what no group of 'config_groups' would have");
+    fill_ct(&c, WIDE / 8, 1, false);
+    fails(&c, config, "has 8 words and 1 scales for rows of 64 values");
+    fill_ct(&c, WIDE / 8, 2, false);
+    find_up(&c, "weight_scale")->shape[0]--;
+    fails(&c, config, "up_proj.weight_scale' should be F32, F16 or BF16 and have the rows of a matrix");
+    fill_ct(&c, WIDE / 8, 2, false);
+    find_up(&c, "weight_scale")->dtype = "I32";
+    fails(&c, config, "up_proj.weight_scale' should be F32, F16 or BF16");
+    fill_ct(&c, WIDE / 8, 2, false);
+    add(&c, "model.layers.0.mlp.up_proj.weight_zero_point", 2, 2);
+    fails(&c, config, "up_proj.weight_zero_point' is not supported");
+    fill_ct(&c, WIDE, 1, true);
+    fails(&c, config, "has 64 bytes and 1 scales");
+    drop(&c, "model.layers.0.mlp.up_proj.weight_scale");
+    fails(&c, CT("int-quantized", INT8), "is stored as I8, but there is no 'model.layers.0.mlp.up_proj.weight_scale'");
+}
+END_TEST
+
+START_TEST(configurations_not_read)
+{
+    checkpoint c;
+    fill_ct(&c, WIDE / 8, 2, false);
+    fails(&c, CT("pack-quantized", INT4 ",\"symmetric\":false"), "asymmetric weights of 4 bits");
+    fails(&c, CT("pack-quantized", "\"type\":\"int\",\"num_bits\":9,\"strategy\":\"channel\""), "weights of 9 bits");
+    fails(&c, CT("pack-quantized", "\"type\":\"int\",\"num_bits\":4,\"strategy\":\"tensor\""), "strategy 'tensor'");
+    fails(&c, CT("pack-quantized", "\"type\":\"float\",\"num_bits\":4,\"strategy\":\"channel\""), "type 'float'");
+    fails(&c, CT("pack-quantized", "\"type\":\"int\",\"num_bits\":4,\"strategy\":\"group\""), "group_size");
+    fails(&c, CT("marlin-24", INT4), "quantized already");
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = { values, tensors_that_do_not_fit, configurations_not_read };
+    return run_cases("ct", setup, teardown, tests, PL_COUNT(tests));
+}
