@@ -43,7 +43,7 @@ static const char *const encoders[] = { "best", "reference" }, *const encoder_me
 
 static const pl_usage usage = {
     .command = "convert",
-    .arguments = "MODEL -o OUT.gguf --type TYPE [options]",
+    .arguments = "MODEL -o OUT --type TYPE [options]",
     .summary = "Quantizes a checkpoint and writes it for another engine. TYPE is a mix as llama-quantize makes\n"
                "it: most matrices get the type of that name, those on which more depends another; --pure\n"
                "gives all of them one type. Norms and biases stay f32, and matrices whose rows do not fill\n"
@@ -53,7 +53,8 @@ static const pl_usage usage = {
     .example = "  planish convert SmolLM2-135M -o smol.gguf --type q4_k_m\n"
                "  planish convert SmolLM2-135M -o smol.gguf --type q4_0 --pure --dry-run\n"
                "  planish convert SmolLM2-135M -o smol.gguf --type q4_k_m --keep '^output|ffn_down=q8_0'\n"
-               "  planish convert SmolLM2-135M -o smol.gguf --type q8_0 --max-shard-size 50M",
+               "  planish convert SmolLM2-135M -o smol.gguf --type q8_0 --max-shard-size 50M\n"
+               "  planish convert SmolLM2-135M -o smol-mlx --to mlx --type affine4-g64",
     .positional = 1,
 };
 
@@ -426,4 +427,4 @@ static pl_status run(int argc, const char **argv)
     return code;
 }
 
-const pl_command pl_cmd_convert = { "convert", "quantize a checkpoint into a GGUF file", run };
+const pl_command pl_cmd_convert = { "convert", "quantize a checkpoint for another engine", run };
