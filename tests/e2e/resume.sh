@@ -14,7 +14,7 @@ rm -f out* ref-* kills.txt
 begin() { # a run that is under way and has finished something, or one before it has
     "${slow[@]}" -o out.gguf "$@" > /dev/null 2> err.txt &
     run=$!
-    while ! ls -l /proc/$run/fd | grep -q partial || [ "$(size out.gguf.journal)" -le 120 ]; do sleep 0.01; done
+    while ! ls -l /proc/$run/fd 2> /dev/null | grep -q partial || [ "$(size out.gguf.journal)" -le 120 ]; do sleep 0.01; done
 }
 begin
 kill -TERM $run
