@@ -11,27 +11,31 @@ static const char packed_end[] = "weight_packed", weight_end[] = "weight";
 
 /* ---- config.json ---- */
 
+pl_status pl_ct_read_weights(const pl_json *group, const char *origin, pl_ct_weights *out)
+{
+    *out = (pl_ct_weights){ .member = pl_json_get(group, "weights"), .symmetric = true };
+    if (!pl_json_is(out->member, PL_JSON_OBJECT))
+        return pl_fail(PL_E_INPUT, "%s: a group of 'config_groups' has no 'weights'", origin);
+    PL_TRY(pl_json_string(out->member, "type", true, origin, &out->type));
+    PL_TRY(pl_json_string(out->member, "strategy", true, origin, &out->strategy));
+    PL_TRY(pl_json_int(out->member, "num_bits", true, 1, 64, origin, &out->bits));
+    return pl_json_bool(out->member, "symmetric", false, origin, &out->symmetric);
+}
+
 static pl_status read_group(const pl_json *group, const char *origin, pl_ct *out)
 {
-    const pl_json *weights = pl_json_get(group, "weights");
-    const char *type = NULL, *strategy = NULL;
-    int64_t bits = 0, width = 0;
-    bool symmetric = true;
-    if (!pl_json_is(weights, PL_JSON_OBJECT))
-        return pl_fail(PL_E_INPUT, "%s: a group of 'config_groups' has no 'weights'", origin);
-    PL_TRY(pl_json_string(weights, "type", true, origin, &type));
-    PL_TRY(pl_json_string(weights, "strategy", true, origin, &strategy));
-    PL_TRY(pl_json_int(weights, "num_bits", true, 1, 64, origin, &bits));
-    PL_TRY(pl_json_bool(weights, "symmetric", false, origin, &symmetric));
-    bool grouped = !strcmp(strategy, "group");
-    if (grouped) PL_TRY(pl_json_int(weights, "group_size", true, 1, MAX_GROUP, origin, &width));
-    if (strcmp(type, "int") || bits > 8 || !symmetric || !(grouped || !strcmp(strategy, "channel")))
+    pl_ct_weights w;
+    int64_t width = 0;
+    PL_TRY(pl_ct_read_weights(group, origin, &w));
+    bool grouped = !strcmp(w.strategy, "group");
+    if (grouped) PL_TRY(pl_json_int(w.member, "group_size", true, 1, MAX_GROUP, origin, &width));
+    if (strcmp(w.type, "int") || w.bits > 8 || !w.symmetric || !(grouped || !strcmp(w.strategy, "channel")))
         return pl_fail(PL_E_INPUT, "%s: 'config_groups' has %ssymmetric weights of %lld bits, type '%.40s', strategy "
                        "'%.40s'; expected symmetric int of 1 to 8 bits by group or channel", origin,
-                       symmetric ? "" : "a", (long long)bits, type, strategy);
+                       w.symmetric ? "" : "a", (long long)w.bits, w.type, w.strategy);
     if (out->groups == PL_CT_GROUPS)
         return pl_fail(PL_E_INPUT, "%s: 'config_groups' has more than %d groups", origin, PL_CT_GROUPS);
-    out->group[out->groups].bits = (int32_t)bits;
+    out->group[out->groups].bits = (int32_t)w.bits;
     out->group[out->groups++].width = (int32_t)width;
     return PL_OK;
 }

@@ -14,6 +14,16 @@ typedef struct pl_ct {
     struct { int32_t bits, width; } group[PL_CT_GROUPS];        /* of config_groups; width 0: one scale for a row */
 } pl_ct;
 
+/* How one of config_groups says that weights are stored, floats or whole numbers. */
+typedef struct pl_ct_weights {
+    const pl_json *member;      /* "weights" of the group */
+    const char *type, *strategy;
+    int64_t bits;
+    bool symmetric;
+} pl_ct_weights;
+/* PL_E_INPUT names what is missing or of another type. */
+pl_status pl_ct_read_weights(const pl_json *group, const char *origin, pl_ct_weights *out);
+
 /* What config.json says; no groups if it has no quantization of this kind. PL_E_INPUT for codes with zero points, in
  * other orders, or with one scale for a matrix. */
 pl_status pl_ct_config(const pl_json *config, const char *origin, pl_ct *out);

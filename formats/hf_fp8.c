@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/ct_read.h"
+
 enum { MAX_BLOCK = 1 << 16 };       /* rows or columns that share a scale; real ones have 128 */
 
 /* ---- config.json ---- */
@@ -40,22 +42,14 @@ static pl_status read_block(const pl_json *object, const char *key, const char *
 /* How compressed-tensors stores the weights of one group of layers. */
 static pl_status read_group(const pl_json *group, const char *origin, pl_hf_fp8 *out)
 {
-    const pl_json *weights = pl_json_get(group, "weights");
-    const char *type = NULL, *strategy = NULL;
-    int64_t bits = 0;
-    bool symmetric = true;
-    if (!pl_json_is(weights, PL_JSON_OBJECT))
-        return pl_fail(PL_E_INPUT, "%s: a group of 'config_groups' has no 'weights'", origin);
-    PL_TRY(pl_json_string(weights, "type", true, origin, &type));
-    PL_TRY(pl_json_string(weights, "strategy", true, origin, &strategy));
-    PL_TRY(pl_json_int(weights, "num_bits", true, 1, 64, origin, &bits));
-    PL_TRY(pl_json_bool(weights, "symmetric", false, origin, &symmetric));
-    bool known = !strcmp(strategy, "tensor") || !strcmp(strategy, "channel") || !strcmp(strategy, "block");
-    if (strcmp(type, "float") || bits != 8 || !symmetric || !known)
+    pl_ct_weights w;
+    PL_TRY(pl_ct_read_weights(group, origin, &w));
+    bool known = !strcmp(w.strategy, "tensor") || !strcmp(w.strategy, "channel") || !strcmp(w.strategy, "block");
+    if (strcmp(w.type, "float") || w.bits != 8 || !w.symmetric || !known)
         return pl_fail(PL_E_INPUT, "%s: 'config_groups' has %ssymmetric weights of %lld bits, type '%.40s', "
                        "strategy '%.40s'; expected symmetric float of 8 bits by tensor, channel or block",
-                       origin, symmetric ? "" : "a", (long long)bits, type, strategy);
-    return read_block(weights, "block_structure", origin, out);
+                       origin, w.symmetric ? "" : "a", (long long)w.bits, w.type, w.strategy);
+    return read_block(w.member, "block_structure", origin, out);
 }
 
 pl_status pl_hf_fp8_config(const pl_json *config, const char *origin, pl_hf_fp8 *out)
