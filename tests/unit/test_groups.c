@@ -7,6 +7,7 @@
 #include "core/half.h"
 #include "core/rng.h"
 #include "quantizers/groups.h"
+#include "tests/unit/groups_fixture.h"
 #include "tests/unit/run.h"
 
 enum { ROWS = 5, COLS = 384, COUNT = ROWS * COLS, SEED = 61, PATTERNS = 12, BYTES = COUNT * 5 };
@@ -232,15 +233,7 @@ END_TEST
 
 static pl_status encode_rows(pl_type type, pl_nonfinite *nonfinite, bool search, pl_packed *p)
 {
-    pl_arena *arena;
-    int64_t at = 0;
-    pl_input in = { .memory = w, .rows = ROWS, .cols = COLS, .name = "w", .nonfinite = nonfinite };
-    assert_ok(pl_packed_init(p, type, ROWS, COLS));
-    for (int i = 0; i < p->nparts; at += p->part[i++].bytes) p->part[i].ptr = best + at;
-    assert_ok(pl_arena_create(&arena));
-    pl_status code = pl_groups_encode(&in, search, NULL, (pl_mean_costs){ NULL, NULL }, 0, ROWS, p, arena);
-    pl_arena_destroy(arena);
-    return code;
+    return encode_rows_to(w, ROWS, COLS, type, (pl_mean_costs){ NULL, NULL }, nonfinite, search, best, p);
 }
 
 START_TEST(values_out_of_range)
