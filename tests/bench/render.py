@@ -146,7 +146,7 @@ def main():
     for name in ("convert", "convert-k", "convert-stats"):
         body, r = convert(name)
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
-    for name in ("mixes", "mixes-others", "mixes-stories", "target"):
+    for name in ("mixes", "mixes-others", "mixes-short", "mixes-stories", "target"):
         body, r = mixes(name)
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
     for name in ("speed-2b", "speed-smollm2"):
