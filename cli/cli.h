@@ -14,8 +14,8 @@ typedef struct pl_command {
     pl_status (*run)(int argc, const char **argv);
 } pl_command;
 
-extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_merge, pl_cmd_check, pl_cmd_run, pl_cmd_bench,
-    pl_cmd_calibrate;
+extern const pl_command pl_cmd_inspect, pl_cmd_convert, pl_cmd_diff, pl_cmd_merge, pl_cmd_check, pl_cmd_run,
+    pl_cmd_bench, pl_cmd_calibrate, pl_cmd_layout, pl_cmd_verify_load;
 
 /* wire.c: the registries of the leaves. */
 extern const pl_registries pl_wire_registries;

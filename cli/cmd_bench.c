@@ -1,6 +1,7 @@
 /* cmd_bench.c: planish bench. */
 #include "cli/cli.h"
 #include "cli/opts.h"
+#include "cli/streamed.h"
 #include "runtime-check/check.h"
 
 static const pl_usage usage = {
@@ -28,14 +29,16 @@ static pl_status run(int argc, const char **argv)
     bool help, as_json = false;
     const char *path;
     int32_t threads = 0, mode = 0;
-    pl_open_options how = { .how = PL_OPEN_MAP };
+    int64_t resident = 0;
+    const char *pre = NULL;
     pl_bench_options o = { .pp = 512, .tg = 64, .repeats = 5 };
     const pl_opt opts[] = {
         { "pp", 0, PL_OPT_INT, &o.pp, "N", "prompt tokens (default 512)", 1, 1 << 20, NULL },
         { "tg", 0, PL_OPT_INT, &o.tg, "N", "written tokens (default 64)", 1, 1 << 20, NULL },
         { "repeats", 0, PL_OPT_INT, &o.repeats, "N", "timed runs after a warm-up (default 5)", 1, 1000, NULL },
         { "mode", 0, PL_OPT_CHOICE, &mode, NULL, "8-bit activations (default), or exact arithmetic", 0, 0, "fast|exact" },
-        { "pre", 0, PL_OPT_TEXT, &how.pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
+        { "pre", 0, PL_OPT_TEXT, &pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
+        PL_RESIDENT_OPTION(&resident),
         { "threads", 'j', PL_OPT_INT, &threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
         { "json", 0, PL_OPT_FLAG, &as_json, NULL, "print JSON", 0, 0, NULL },
     };
@@ -45,6 +48,7 @@ static pl_status run(int argc, const char **argv)
     pl_source *model = NULL;
     pl_pool *pool = NULL;
     pl_bench_result result;
+    const pl_open_options how = pl_cli_engine(pre, resident);
     pl_status code = pl_wire_open(path, &how, &model);
     if (code == PL_OK) code = pl_pool_create(threads, &pool);
     if (code == PL_OK) code = pl_bench_run(model, &o, pool, &result);
@@ -56,6 +60,7 @@ static pl_status run(int argc, const char **argv)
     } else if (code == PL_OK) {
         print_result(&o, &result);
     }
+    if (code == PL_OK) pl_cli_streamed(model);
     pl_pool_destroy(pool);
     pl_source_close(model);
     return code;

@@ -97,7 +97,7 @@ static pl_status run(int argc, const char **argv)
     arguments a = { .calibrate = { .ctx = 512 } };
     PL_TRY(parse(argc, argv, &a, &help));
     if (help) return PL_OK;
-    const pl_open_options how = { PL_OPEN_MAP, a.pre };
+    const pl_open_options how = { .how = PL_OPEN_MAP, .pre = a.pre };
     pl_source *model = NULL;
     pl_pool *pool = NULL;
     pl_arena *arena = NULL;

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/opts.h"
+#include "cli/streamed.h"
 #include "core/fs.h"
 #include "runtime-check/check.h"
 
@@ -179,6 +180,7 @@ static pl_status print_results(const pl_check_result *r, int count)
 
 typedef struct arguments {
     const char *model[PL_MAX_CANDIDATES], *against, *json, *pre;
+    int64_t resident;
     int count;
     int32_t threads, protocol, bos, mode;
     pl_check_options check;
@@ -200,6 +202,7 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
         { "min-top1", 0, PL_OPT_REAL, &c->min_top1, "P", "fail below this percentage of equal top tokens", 0, 100, NULL },
         { "min-cosine", 0, PL_OPT_REAL, &c->min_cosine, "C", "fail below this mean cosine of embeddings (encoders)", -1, 1, NULL },
         { "pre", 0, PL_OPT_TEXT, &a->pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
+        PL_RESIDENT_OPTION(&a->resident),
         { "threads", 'j', PL_OPT_INT, &a->threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
         { "json", 0, PL_OPT_TEXT, &a->json, "FILE", "write the report (docs/report.md); - prints it instead of the table", 0, 0, NULL },
     };
@@ -245,14 +248,15 @@ static pl_status run(int argc, const char **argv)
     arguments a = { .check = { .ctx = 512, .max_ppl_ratio = NAN, .max_kld = NAN, .min_top1 = NAN, .min_cosine = NAN } };
     PL_TRY(parse(argc, argv, &a, &help));
     if (help) return PL_OK;
-    const pl_open_options how = { PL_OPEN_MAP, a.pre };
+    const pl_open_options how = pl_cli_engine(a.pre, a.resident), mapped = pl_cli_engine(a.pre, 0);
     pl_source *model[PL_MAX_CANDIDATES] = { NULL }, *against = NULL;
     pl_pool *pool = NULL;
     pl_status code = PL_OK;
     for (int i = 0; code == PL_OK && i < a.count; i++) code = pl_wire_open(a.model[i], &how, &model[i]);
-    if (code == PL_OK && a.against) code = pl_wire_open(a.against, &how, &against);
+    if (code == PL_OK && a.against) code = pl_wire_open(a.against, &mapped, &against);
     if (code == PL_OK) code = pl_pool_create(a.threads, &pool);
     if (code == PL_OK) code = run_with(&a, model, against, pool);
+    for (int i = 0; (code == PL_OK || code == PL_E_CHECK) && i < a.count; i++) pl_cli_streamed(model[i]);
     pl_pool_destroy(pool);
     pl_source_close(against);
     for (int i = 0; i < a.count; i++) pl_source_close(model[i]);

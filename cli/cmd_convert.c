@@ -8,13 +8,15 @@
 #include "core/convert.h"
 #include "core/fs.h"
 #include "core/log.h"
+#include "core/zst.h"
 
 typedef struct arguments {
     const char *model, *out, *type, *recipe, *to, *pre, *stats, *share;
-    bool dry_run, force, json, allow_nonfinite, pure, resume;
+    bool dry_run, force, json, allow_nonfinite, pure, resume, symmetric;
     int part, parts;            /* as --part says; 0: all */
     int32_t threads, encoder;
     int64_t memory, max_shard;
+    int32_t zstd;
     pl_opt_list keep;
     pl_target_wish target;
 } arguments;
@@ -70,44 +72,67 @@ static pl_status parse_share(arguments *a)
     return pl_fail(PL_E_WISH, "--part takes I/N with I from 1 to N and N up to %d, not '%s'", PL_MAX_SHARES, a->share);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = text ? strlen(text) : 0, tail = strlen(end);
+    return len > tail && !strcmp(text + len - tail, end);
+}
+
 static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
 {
     const pl_opt opts[] = {
         { "out", 'o', PL_OPT_TEXT, &a->out, "FILE", "the file or folder to write", 0, 0, NULL },
-        { "type", 't', PL_OPT_TEXT, &a->type, "TYPE", "a mix: q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_0 iq4_nl iq4_xs" LINE
+        { "type", 't', PL_OPT_TEXT, &a->type, "TYPE",
+          "a mix: q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_0 iq4_nl iq4_xs" LINE
           "q3_k_l q3_k_m q3_k_s iq3_m iq3_s iq3_xs iq3_xxs q2_k q2_k_s iq2_m iq2_s iq2_xs iq2_xxs" LINE
           "iq1_m iq1_s tq2_0 tq1_0 q2_0 q1_0 mxfp4_moe (q5_k q4_k q3_k: their _m);" LINE
           "or one type for every matrix: f16 bf16 f32 mxfp4 nvfp4", 0, 0, NULL },
-        { "pure", 0, PL_OPT_FLAG, &a->pure, NULL, "every matrix gets the type that the mix is named after", 0, 0, NULL },
-        { "keep", 0, PL_OPT_LIST, &a->keep, "REGEX=TYPE", "matrices with a name in which REGEX is found get TYPE; as often as needed, the" LINE
+        { "pure", 0, PL_OPT_FLAG, &a->pure, NULL, "every matrix gets the type that the mix is named after", 0, 0,
+          NULL },
+        { "keep", 0, PL_OPT_LIST, &a->keep, "REGEX=TYPE",
+          "matrices with a name in which REGEX is found get TYPE; as often as needed, the" LINE
           "first that matches decides, before any recipe", 0, 0, NULL },
+        { "sym", 0, PL_OPT_FLAG, &a->symmetric, NULL, "awq: codes without zero points of their own", 0, 0, NULL },
         { "encoder", 0, PL_OPT_CHOICE, &a->encoder, NULL, "search for less error (default), or do as ggml does, bit by bit", 0, 0, ENCODERS },
-        { "stats", 0, PL_OPT_TEXT, &a->stats, "FILE", "what 'planish calibrate' or llama-imatrix saw: errors weigh more where inputs are large", 0, 0, NULL },
-        { "recipe", 'r', PL_OPT_TEXT, &a->recipe, "FILE", "JSON with other types for some tensors (docs/recipe.md)", 0, 0, NULL },
-        { "target-bpw", 0, PL_OPT_REAL, &a->target.bpw, "BITS", "instead of --type: bits per weight of the whole output, types chosen for the least loss", 0.1, 64, NULL },
+        { "stats", 0, PL_OPT_TEXT, &a->stats, "FILE",
+          "what 'planish calibrate' or llama-imatrix saw: errors weigh more where inputs are large", 0, 0, NULL },
+        { "recipe", 'r', PL_OPT_TEXT, &a->recipe, "FILE", "JSON with other types for some tensors (docs/recipe.md)",
+          0, 0, NULL },
+        { "target-bpw", 0, PL_OPT_REAL, &a->target.bpw, "BITS",
+          "instead of --type: bits per weight of the whole output, types chosen for the least loss", 0.1, 64, NULL },
         { "target-size", 0, PL_OPT_SIZE, &a->target.size, "SIZE", "the same by its size, as 900M or 1.2GiB (docs/size-target.md)", 0, 0, NULL },
         { "target-types", 0, PL_OPT_TEXT, &a->target.types, "TYPES", "types to choose from, between commas (default: k-quants, iq and q8_0)", 0, 0, NULL },
-        { "calib", 0, PL_OPT_TEXT, &a->target.calib, "FILE", "text that says which matrices matter: it is run with some of them quantized", 0, 0, NULL },
+        { "calib", 0, PL_OPT_TEXT, &a->target.calib, "FILE",
+          "text that says which matrices matter: it is run with some of them quantized", 0, 0, NULL },
         { "probe", 0, PL_OPT_CHOICE, &a->target.probe, NULL, "run it for each matrix, each layer and role, or not (auto: by the model's size)", 0, 0, PL_TARGET_PROBES },
         { "cache", 0, PL_OPT_TEXT, &a->target.cache, "FILE", "keeps errors and probes, so that another size takes seconds", 0, 0, NULL },
         { "dry-run", 'n', PL_OPT_FLAG, &a->dry_run, NULL, "show every part, the exact size and the memory needed; write nothing", 0, 0, NULL },
-        { "pre", 0, PL_OPT_TEXT, &a->pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
-        { "threads", 'j', PL_OPT_INT, &a->threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
+        { "pre", 0, PL_OPT_TEXT, &a->pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0,
+          NULL },
+        { "threads", 'j', PL_OPT_INT, &a->threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS,
+          NULL },
         { "memory", 'm', PL_OPT_SIZE, &a->memory, "SIZE", "own memory to stay below, as 500M or 1GiB", 0, 0, NULL },
         { "max-shard-size", 0, PL_OPT_SIZE, &a->max_shard, "SIZE", "cut the output into files of at most this size, OUT-00001-of-0000N.gguf;" LINE
           "folders: of 5G if nothing is said", 0, 0, NULL },
+        { "zstd", 0, PL_OPT_INT, &a->zstd, "LEVEL", "compress what of a pack gets at least 3 % smaller, 1 (quick) to 19 (slow); 0: nothing", 0, PL_ZSTD_LEVELS, NULL },
         { "force", 'f', PL_OPT_FLAG, &a->force, NULL, "replace an existing output", 0, 0, NULL },
-        { "resume", 0, PL_OPT_FLAG, &a->resume, NULL, "go on with what a killed or failed run of the same command finished (docs/resume.md)", 0, 0, NULL },
-        { "part", 0, PL_OPT_TEXT, &a->share, "I/N", "convert only this share of the output; 'planish merge' joins them (docs/cluster.md)", 0, 0, NULL },
+        { "resume", 0, PL_OPT_FLAG, &a->resume, NULL,
+          "go on with what a killed or failed run of the same command finished (docs/resume.md)", 0, 0, NULL },
+        { "part", 0, PL_OPT_TEXT, &a->share, "I/N",
+          "convert only this share of the output; 'planish merge' joins them (docs/cluster.md)", 0, 0, NULL },
         { "json", 0, PL_OPT_FLAG, &a->json, NULL, "print the result as JSON, with each tensor's error", 0, 0, NULL },
-        { "allow-nonfinite", 0, PL_OPT_FLAG, &a->allow_nonfinite, NULL, "keep weights that are NaN or infinite; without it they are refused", 0, 0, NULL },
-        { "to", 0, PL_OPT_TEXT, &a->to, "FORMAT", "gguf (default); mlx: a folder for mlx-lm, TYPE is affine{2,3,4,5,6,8}-g{32,64,128}," LINE
+        { "allow-nonfinite", 0, PL_OPT_FLAG, &a->allow_nonfinite, NULL,
+          "keep weights that are NaN or infinite; without it they are refused", 0, 0, NULL },
+        { "to", 0, PL_OPT_TEXT, &a->to, "FORMAT", "gguf (default); pack: planish's own container, with digests of everything, the default for" LINE
+          "OUT.pl (docs/pack-format.md); mlx: a folder for mlx-lm, TYPE is affine{2,3,4,5,6,8}-g{32,64,128}," LINE
           "mxfp4, mxfp8, nvfp4 or floats; dense: a Hugging Face folder, TYPE is bf16 (default)," LINE
-          "f16 or f32; compressed-tensors, gptq, awq: folders for other runtimes, TYPE is int4-g128," LINE
-          "int8 ... (docs/formats-hf.md); digest: writes nothing, prints a digest", 0, 0, NULL },
+          "f16 or f32; compressed-tensors, gptq, gptq-v2, awq: folders for other runtimes, TYPE is" LINE
+          "int4-g128, int8 ..., uint4-g128 with zero points, for the first also fp8, nvfp4, mxfp4" LINE
+          "(docs/formats-hf.md); digest: writes nothing, prints a digest", 0, 0, NULL },
     };
     PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), &a->model, help));
     if (*help) return PL_OK;
+    if (!a->to) a->to = ends_with(a->out, ".pl") ? "pack" : "gguf";
     if (!a->out && !a->dry_run && strcmp(a->to, "digest") && strcmp(a->to, "count"))
         return pl_fail(PL_E_WISH, "no output named; usage: planish convert %s", usage.arguments);
     if (a->out && !a->out[0]) return pl_fail(PL_E_WISH, "--out takes a file's name, not ''");
@@ -162,6 +187,9 @@ static void wish_json(const job *j, pl_json_writer *w)
     pl_json_end(w);
 }
 
+/* Bytes of the output, as far as it is known. */
+static int64_t written(const job *j) { return j->sink->written ? j->sink->written : j->plan->bytes; }
+
 static pl_status print_json(const job *j, const double *error, double seconds, const char *digest, int64_t nonfinite)
 {
     const pl_plan *plan = j->plan;
@@ -183,7 +211,7 @@ static pl_status print_json(const job *j, const double *error, double seconds, c
     pl_json_put_int(w, "threads", plan->threads);
     pl_json_put_text(w, "plan", pl_digest_text(plan->digest, plan_digest));
     if (!j->a->dry_run) {
-        pl_json_put_int(w, "bytes", plan->bytes);
+        pl_json_put_int(w, "bytes", written(j));
         pl_json_put_number(w, "seconds", seconds);
         pl_json_put_int(w, "peak_rss_bytes", pl_rss_peak_bytes());
         pl_json_put_int(w, "nonfinite", nonfinite);
@@ -255,9 +283,10 @@ static void print_totals(const job *j)
     double body, file;
     char bytes[24], count[32], peak[24], files[32] = "";
     pl_plan_bpw(plan, j->source->model, &body, &file);
+    if (plan->bytes) file *= (double)written(j) / (double)plan->bytes;
     if (sink->files > 1) snprintf(files, sizeof files, " in %d files", sink->files);
     pl_ui_print("size:   %s bytes (%s)%s, %.3f bits per weight in the blocks, %.3f over the whole %s\n",
-                pl_ui_count(plan->bytes, count), pl_ui_bytes(plan->bytes, bytes), files, body, file,
+                pl_ui_count(written(j), count), pl_ui_bytes(written(j), bytes), files, body, file,
                 sink->files > 1 || sink->ops->flags & PL_SINK_FOLDER ? "output" : "file");
     pl_ui_print("memory: at most %s of its own, %d thread%s\n", pl_ui_bytes(plan->peak, peak),
                 plan->threads, plan->threads == 1 ? "" : "s");
@@ -312,9 +341,11 @@ static pl_status warn_all(job *j)
 {
     const pl_model *model = j->source->model;
     if (!model->vocab) PL_TRY(warn(j, "the input has no vocabulary: no engine will read text with the output"));
-    for (int i = 0; i < model->tensors; i++) {
-        const pl_tensor *t = &model->tensor[i];
-        if (!(t->flags & PL_TENSOR_MATRIX) || !pl_type_coded(&t->type)) continue;
+    for (int i = 0; i < j->plan->steps; i++) {
+        const pl_tensor *t = &model->tensor[j->plan->step[i].tensor];
+        if (!(t->flags & PL_TENSOR_MATRIX) || !pl_type_coded(&t->type) || pl_type_equal(&t->type,
+                                                                                        &j->plan->step[i].out.type))
+            continue;
         PL_TRY(warn(j, pl_arena_format(j->arena, "the input is quantized already (%s): what that lost stays lost",
                                        pl_type_name(&t->type))));
         break;
@@ -368,6 +399,50 @@ static pl_status read_wish(const arguments *a, pl_recipe *recipe, pl_arena *aren
     return a->keep.count ? pl_recipe_keep(recipe, a->keep.text, a->keep.count, arena) : PL_OK;
 }
 
+/* No type is named: every matrix stays what it is, if the model has been quantized or the output is a pack. */
+static pl_status keep_types(job *j)
+{
+    const pl_model *model = j->source->model;
+    pl_recipe *recipe = &j->recipe;
+    if (recipe->type.scheme || targeted(j->a)) return PL_OK;
+    pl_type *own = PL_NEW(j->arena, pl_type, model->tensors);
+    if (!own) return PL_E_MEMORY;
+    int most = 0;
+    bool coded = false;
+    for (int i = 0; i < model->tensors; i++) {
+        const pl_tensor *t = &model->tensor[i], *largest = &model->tensor[most];
+        own[i] = t->type;
+        coded = coded || pl_type_coded(&t->type);
+        if (t->rows * t->cols > largest->rows * largest->cols) most = i;
+    }
+    bool pack = !strcmp(j->a->to, "pack") || !strcmp(j->source->ops->name, "pack");
+    if (!model->tensors || (!coded && !pack)) return PL_OK;
+    recipe->type = own[most];
+    recipe->choice = own;
+    return PL_OK;
+}
+
+/* In MLX's folders every matrix has one type, but for shared experts, through which every token goes: 8 bits for them.
+ * (Routers are never quantized; mixes have rules of their own.) --pure does without. */
+static pl_status keep_shared(job *j)
+{
+    enum { BITS = 8, GROUP = 64 };
+    const pl_model *model = j->source->model;
+    pl_recipe *recipe = &j->recipe;
+    bool low = recipe->type.bits ? recipe->type.bits < BITS : recipe->type.element && recipe->type.element->block > 1;
+    if (strcmp(j->a->to, "mlx") || j->a->pure || targeted(j->a) || recipe->choice || !low) return PL_OK;
+    pl_type *choice = NULL;
+    for (int i = 0; i < model->tensors; i++) {
+        int role = model->tensor[i].id.role;
+        if (role != PL_SHARED_GATE && role != PL_SHARED_UP && role != PL_SHARED_DOWN) continue;
+        if (!choice) choice = PL_ZNEW(j->arena, pl_type, model->tensors);
+        if (!choice) return PL_E_MEMORY;
+        choice[i] = pl_type_affine(BITS, recipe->type.bits ? recipe->type.group : GROUP, NULL);
+    }
+    recipe->choice = choice;
+    return PL_OK;
+}
+
 static pl_status plan(job *j)
 {
     const arguments *a = j->a;
@@ -390,9 +465,14 @@ static pl_status prepare(job *j)
     PL_TRY(pl_wire_sink(a->to, &j->sink));
     unsigned flags = j->sink->ops->flags;
     if (flags & PL_SINK_FOLDER) j->recipe.pure = true;      /* mixes are of GGUF's types */
-    pl_open_options options = { flags & PL_SINK_AS_STORED ? PL_OPEN_STORED : PL_OPEN_WINDOWS, a->pre };
+    pl_open_options options = { .how = flags & PL_SINK_AS_STORED ? PL_OPEN_STORED : PL_OPEN_WINDOWS, .pre = a->pre };
     PL_TRY(pl_wire_open(a->model, &options, &j->source));
+    j->sink->symmetric = a->symmetric;
+    j->sink->zstd = a->zstd;
+    if (a->zstd && strcmp(a->to, "pack")) return pl_fail(PL_E_WISH, "--zstd compresses packs (OUT.pl, --to pack) only");
     j->sink->max_shard = a->max_shard ? a->max_shard : flags & PL_SINK_FOLDER ? FOLDER_SHARD : 0;
+    PL_TRY(keep_types(j));
+    PL_TRY(keep_shared(j));
     PL_TRY(plan(j));
     PL_TRY(warn_all(j));
     return pl_pool_create(j->plan->threads, &j->pool);
@@ -412,7 +492,7 @@ static pl_status convert(job *j)
 
 static pl_status run(int argc, const char **argv)
 {
-    arguments a = { .to = "gguf" };
+    arguments a = { 0 };
     bool help;
     PL_TRY(parse(argc, argv, &a, &help));
     if (help) return PL_OK;

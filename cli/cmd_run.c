@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "cli/opts.h"
+#include "cli/streamed.h"
 #include "core/log.h"
 #include "runtime-check/check.h"
 
@@ -29,7 +30,8 @@ static pl_status run(int argc, const char **argv)
     bool help;
     const char *path;
     int32_t threads = 0, mode = 0;
-    pl_open_options how = { .how = PL_OPEN_MAP };
+    const char *pre = NULL;
+    int64_t resident = 0;
     pl_generate_options o = { .tokens = 128 };
     const pl_opt opts[] = {
         { "prompt", 'p', PL_OPT_TEXT, &o.prompt, "TEXT", "text to continue", 0, 0, NULL },
@@ -38,7 +40,8 @@ static pl_status run(int argc, const char **argv)
         { "seed", 0, PL_OPT_SEED, &o.seed, "S", "of the draws (default 0)", 0, 0, NULL },
         { "ctx", 'c', PL_OPT_INT, &o.ctx, "N", "most positions (default: the model's, at most 4096)", 8, 1 << 20, NULL },
         { "mode", 0, PL_OPT_CHOICE, &mode, NULL, "8-bit activations (default), or exact arithmetic", 0, 0, "fast|exact" },
-        { "pre", 0, PL_OPT_TEXT, &how.pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
+        { "pre", 0, PL_OPT_TEXT, &pre, "NAME", "pre-tokenizer of the vocabulary, if its files do not tell", 0, 0, NULL },
+        PL_RESIDENT_OPTION(&resident),
         { "threads", 'j', PL_OPT_INT, &threads, "N", "threads (default: one per processor)", 1, PL_MAX_THREADS, NULL },
     };
     PL_TRY(pl_opts_parse(argc, argv, &usage, opts, PL_COUNT(opts), &path, &help));
@@ -48,6 +51,7 @@ static pl_status run(int argc, const char **argv)
     pl_source *model = NULL;
     pl_pool *pool = NULL;
     pl_generate_stats stats;
+    const pl_open_options how = pl_cli_engine(pre, resident);
     pl_status code = pl_wire_open(path, &how, &model);
     if (code == PL_OK) code = pl_pool_create(threads, &pool);
     const char *prompt = o.prompt;
@@ -59,6 +63,7 @@ static pl_status run(int argc, const char **argv)
     if (code == PL_OK)
         fprintf(stderr, "%d prompt tokens at %.1f/s, %d new ones at %.1f/s\n", stats.prompt_tokens,
                 stats.pp_tps, stats.new_tokens, stats.tg_tps);
+    if (code == PL_OK) pl_cli_streamed(model);
     pl_pool_destroy(pool);
     pl_source_close(model);
     return code;

@@ -12,6 +12,7 @@
 
 static const pl_command *const commands[] = {
     &pl_cmd_inspect, &pl_cmd_calibrate, &pl_cmd_convert, &pl_cmd_merge, &pl_cmd_check, &pl_cmd_run, &pl_cmd_bench,
+    &pl_cmd_verify_load, &pl_cmd_diff, &pl_cmd_layout,
 };
 
 static void show_help(void)
@@ -19,10 +20,10 @@ static void show_help(void)
     printf("planish makes neural-network checkpoints small and proves what was lost.\n\n"
            "Usage: planish COMMAND ...\n\nCommands:\n");
     for (int i = 0; i < PL_COUNT(commands); i++)
-        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
     printf("\n'planish COMMAND --help' explains a command and shows an example.\n"
            "MODEL is a Hugging Face folder (config.json, tokenizer.json, *.safetensors), one\n"
-           ".safetensors file beside its config.json, or a GGUF file.\n\n"
+           ".safetensors file beside its config.json, a GGUF file or a pack (.pl).\n\n"
            "Exit codes: 0 done; 1 a check missed its threshold; 2 usage or a wish that cannot be met;\n"
            "3 bad or unsupported input; 4 reading, writing or memory failed.\n");
 }

@@ -48,7 +48,7 @@ static pl_status open_probe(const pl_target *t, pl_source **model, pl_probe **pr
 {
     pl_source *inner;
     const pl_probe_options o = probe_options(t, t->wish.probe);
-    PL_TRY(pl_wire_open(t->wish.model, &(pl_open_options){ PL_OPEN_MAP, t->wish.pre }, &inner));
+    PL_TRY(pl_wire_open(t->wish.model, &(pl_open_options){ .how = PL_OPEN_MAP, .pre = t->wish.pre }, &inner));
     PL_TRY(pl_overlay_create(inner, model));
     return pl_probe_create(*model, &o, t->pool, probe);
 }
@@ -283,7 +283,8 @@ pl_status pl_target_verify(pl_target *t, const pl_sink *sink, const char *path)
     }
     pl_status code = pl_pool_create(t->threads, &t->pool);
     if (code == PL_OK) code = open_probe(t, &model, &probe);
-    if (code == PL_OK) code = pl_wire_open(path, &(pl_open_options){ PL_OPEN_MAP, t->wish.pre }, &written);
+    if (code == PL_OK) code = pl_wire_open(path, &(pl_open_options){ .how = PL_OPEN_MAP, .pre = t->wish.pre },
+                                           &written);
     if (code == PL_OK) code = pl_probe_model(probe, written, &t->measured);
     pl_source_close(written);
     pl_probe_destroy(probe);

@@ -16,7 +16,9 @@ pl_status pl_wire_sink(const char *name, pl_sink **out)
 {
     *out = NULL;
     const pl_sink_ops *ops = pl_sink_find(pl_sinks, name);
-    if (!ops) return pl_fail(PL_E_WISH, "unknown output format '%s'; known are gguf, mlx, dense, count, digest", name);
+    if (!ops)
+        return pl_fail(PL_E_WISH, "unknown output format '%s'; known are gguf, pack, mlx, dense, compressed-tensors, "
+                       "gptq, gptq-v2, awq, digest, count", name);
     return pl_sink_create(ops, out);
 }
 

@@ -126,13 +126,56 @@ static bool wanted(const job *j, int step)
     return false;
 }
 
+/* Steps whose matrices runtimes join into one, with one number for all, if these have numbers beside scales of
+ * groups: Q, K and V, gate and up. `step` itself is among them; returns how many there are. */
+static int joined(const job *j, int step, int out[3])
+{
+    static const int16_t sets[][3] = { { PL_ATTN_Q, PL_ATTN_K, PL_ATTN_V }, { PL_FFN_GATE, PL_FFN_UP, -1 },
+                                       { PL_SHARED_GATE, PL_SHARED_UP, -1 } };
+    const pl_plan *plan = j->plan;
+    const pl_step *own = &plan->step[step];
+    int count = 1;
+    out[0] = step;
+    for (int i = 0; i < PL_COUNT(sets) && own->out.type.global; i++) {
+        if (own->id.role != sets[i][0] && own->id.role != sets[i][1] && own->id.role != sets[i][2]) continue;
+        for (int k = 0; k < 3; k++) {
+            int other = pl_plan_find(plan, pl_id_make(sets[i][k], own->id.layer, own->id.expert));
+            if (other >= 0 && other != step && plan->step[other].out.type.global) out[count++] = other;
+        }
+    }
+    return count;
+}
+
+/* Is its number to be known, for itself or another step? */
+static bool to_be_reached(const job *j, int step)
+{
+    int list[3], count = joined(j, step, list);
+    bool any = false;
+    for (int i = 0; i < count; i++) any = any || wanted(j, list[i]);
+    return any && pl_step_shared(&j->plan->step[step]) >= 0;
+}
+
+/* Matrices that are joined get the largest number of them. */
+static void join_reaches(const job *j)
+{
+    for (int s = 0; s < j->plan->steps; s++) {
+        int list[3], count = joined(j, s, list);
+        unsigned most = 0;
+        for (int i = 0; i < count; i++) {
+            unsigned bits = atomic_load(&j->reach[list[i]]);
+            most = bits > most ? bits : most;
+        }
+        for (int i = 0; i < count; i++) atomic_store(&j->reach[list[i]], most);
+    }
+}
+
 /* Comes first for matrices with a number that all rows share: the largest that any range asks for. */
 static pl_status reach_range(void *ctx, int64_t range, int index)
 {
     job *j = ctx;
     pl_arena *scratch = j->worker[index].scratch;
     int index_of_step = step_of_range(j, range);
-    if (pl_step_shared(&j->plan->step[index_of_step]) < 0 || !wanted(j, index_of_step)) return PL_OK;
+    if (!to_be_reached(j, index_of_step)) return PL_OK;
     int64_t first, count;
     const pl_step *step = rows_of_range(j, range, &first, &count);
     pl_input in = input_of(j, step);
@@ -363,6 +406,7 @@ static pl_status open_output(job *j)
                                 .note_bytes = o->note_bytes, .keep = o->ranks != NULL };
     PL_TRY(pl_work_open(j->plan, j->source, j->sink, j->first_range[j->plan->steps], &options, &j->work));
     PL_TRY(pl_work_gather(j->work, take_over, j));
+    j->sink->pool = j->pool;
     PL_TRY(j->sink->ops->begin(j->sink, j->path, j->plan, j->source->model));
     pl_source_drop_vocab(j->source);
     return PL_OK;
@@ -373,10 +417,11 @@ static pl_status encode_all(job *j)
     j->begun = true;
     for (int i = 0; i < j->plan->steps; i++) {
         const pl_step *step = &j->plan->step[i];
-        if (pl_step_shared(step) >= 0 && wanted(j, i)) j->to_reach += step->out.rows * step->out.cols;
+        if (to_be_reached(j, i)) j->to_reach += step->out.rows * step->out.cols;
     }
     pl_status code = PL_OK;
     if (j->to_reach) code = pl_pool_for(j->pool, j->first_range[j->plan->steps], reach_range, j);
+    if (code == PL_OK) join_reaches(j);
     pl_pool *pool = j->sink->ops->flags & PL_SINK_ANY_ORDER ? j->pool : NULL;
     if (code == PL_OK) code = pl_pool_for(pool, j->last - j->first, do_range, j);
     if (code == PL_OK) code = pl_map_check();           /* of a source that maps its files */

@@ -60,6 +60,8 @@ static void draw_seed(void)
         key_seed = (uint64_t)(pl_seconds() * 1e9) ^ (uintptr_t)&key_seed;
 }
 
+uint64_t pl_hash_64(const void *data, size_t len) { return XXH3_64bits(data, len); }
+
 uint64_t pl_hash_key(const void *data, size_t len)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

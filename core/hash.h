@@ -13,6 +13,8 @@ pl_digest pl_hash_digest(const pl_hash *hash);
 void pl_hash_destroy(pl_hash *hash);
 
 pl_digest pl_hash_bytes(const void *data, size_t len);
+/* XXH3, 64 bits, seed 0. */
+uint64_t pl_hash_64(const void *data, size_t len);
 /* For hash tables: seeded anew in every process, so that no file can be made to collide. */
 uint64_t pl_hash_key(const void *data, size_t len);
 /* "xxh3:" and 32 hex digits; buffer of at least 40 bytes. */

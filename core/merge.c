@@ -4,7 +4,9 @@
  * once. */
 #include "core/merge.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +156,22 @@ static pl_status target(const job *j, const char *name, bool alone, char out[PAT
     return beside(j->path, name, out);
 }
 
+/* Weights of another output in the folder would be read together with those of this one. */
+static pl_status check_folder(const job *j)
+{
+    char line[PL_MAX_NAME + 4];
+    pl_status code = PL_OK;
+    DIR *dir = opendir(j->path);
+    for (const struct dirent *e; dir && code == PL_OK && (e = readdir(dir));) {
+        snprintf(line, sizeof line, "/%s\n", e->d_name);
+        if (!fnmatch("*.safetensors", e->d_name, 0) && !strstr(j->share[0].list, line))
+            code = pl_fail(PL_E_WISH, "'%s/%s' is none of the output's files and would be taken for one", j->path,
+                           e->d_name);
+    }
+    if (dir) closedir(dir);
+    return code;
+}
+
 static pl_status open_files(job *j)
 {
     char name[PATH_MAX], path[PATH_MAX];
@@ -260,6 +278,7 @@ static pl_status merge(job *j, const char *const *part, int parts, pl_merge_resu
     qsort(j->share, (size_t)j->shares, sizeof *j->share, by_part);
     PL_TRY(check_shares(j));
     PL_TRY(check_ranges(j));
+    PL_TRY(check_folder(j));
     PL_TRY(open_files(j));
     for (int f = 0; f < j->files; f++) PL_TRY(merge_file(j, f));
     result->files = j->files;

@@ -40,7 +40,9 @@ struct pl_method {
      * wish. */
     pl_type (*refine)(pl_type wish);
     /* For a type whose matrix has one f32 of its own (a part of stride 0): what rows first .. first+count-1 ask for,
-     * >= 0. The largest over all rows is in that part before encode sees any of them. NULL: encode fills every part. */
+     * >= 0. The largest over all rows is in that part before encode sees any of them, of types with a number beside
+     * scales (pl_type.global) also over the matrices that runtimes join, as Q, K and V. NULL: encode fills every
+     * part. */
     pl_status (*reach)(const pl_step *step, const pl_input *in, int64_t first, int64_t count, float *number,
                        pl_arena *scratch);
     /* Fills the parts of rows first .. first+count-1: rows->part[].ptr point to writable buffers. */

@@ -111,7 +111,7 @@ pl_type pl_mix_base(const pl_mix *mix) { return pl_type_plain(mix->base); }
 int pl_mix_file_type(const pl_mix *mix, const pl_type *type)
 {
     if (mix) return mix->file_type;
-    if (type->scheme != &pl_scheme_plain) return -1;
+    if (type->scheme != &pl_scheme_plain && type->element != &pl_dtypes[PL_NVFP4]) return -1;
     for (int i = 0; i < PL_COUNT(mixes); i++)
         if (type->element == &pl_dtypes[mixes[i].base]) return mixes[i].file_type;
     return type->element == &pl_dtypes[PL_NVFP4] ? NVFP4_FILE_TYPE : -1;

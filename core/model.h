@@ -73,6 +73,13 @@ typedef struct pl_meta {
     /* array: packed little-endian scalars, or pl_text[count] for strings */
 } pl_meta;
 
+/* A file that goes with the weights and says what they are: config.json, tokenizer.json ... */
+typedef struct pl_side {
+    const char *name;           /* without folders */
+    const char *path;           /* of the file that it is in, */
+    int64_t at, bytes;          /* and where */
+} pl_side;
+
 typedef struct pl_model_entry { pl_id id; int tensor; } pl_model_entry;
 
 typedef struct pl_model {
@@ -83,8 +90,7 @@ typedef struct pl_model {
     pl_vocab *vocab;            /* NULL once dropped, or when there is none */
     pl_meta *meta;              /* general.* and other keys to carry over */
     int metas;
-    const char *const *side;    /* [sides] paths of files beside the weights that say what they are: config.json,
-                                 * tokenizer.json ...; none of a GGUF file */
+    const pl_side *side;        /* [sides]; none of a GGUF file */
     int sides;
     pl_tensor *tensor;
     int tensors;

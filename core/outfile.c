@@ -227,7 +227,8 @@ pl_status pl_outset_open(pl_outset *set, const char *path, int64_t bytes, pl_out
 {
     *out = NULL;
     PL_TRY(pl_outfile_check(path, set->force || (set->resume && set->named)));
-    char ending[48] = ".partial";
+    char ending[48];
+    snprintf(ending, sizeof ending, "%s", set->second ? ".partial-2" : ".partial");
     if (set->parts) snprintf(ending, sizeof ending, ".part-%d-of-%d", set->part, set->parts);
     pl_outfile *file;
     PL_TRY(prepare(path, ending, set, &file));
@@ -306,6 +307,12 @@ pl_status pl_outfile_read(const pl_outfile *file, int64_t offset, void *out, siz
     return PL_OK;
 }
 
+int64_t pl_outfile_size(const pl_outfile *file)
+{
+    struct stat st;
+    return fstat(file->fd, &st) == 0 ? st.st_size : 0;
+}
+
 pl_status pl_outfile_empty(pl_outfile *file, int64_t bytes)
 {
     if (lseek(file->fd, 0, SEEK_END) > 0) {
@@ -376,10 +383,13 @@ static void release(pl_outfile *file)
 }
 
 /* Names from the last file to the first, by which a set is opened. Until all have theirs, those that
- * have go with whatever ends the work. */
+ * have go with whatever ends the work. What stands under the names goes before, the first of it first: nobody may read
+ * new files together with old ones. */
 static pl_status give_names(pl_outfile **file, int count)
 {
     renaming set = { file, count, count };
+    for (int i = 0; i < count && count > 1; i++)
+        if (file[i]->force) PL_TRY(pl_file_remove(file[i]->path));
     if (count > 1) atomic_store(&half_named, &set);
     pl_status code = PL_OK;
     for (int i = count - 1; i >= 0 && code == PL_OK; i--) {

@@ -18,6 +18,7 @@ typedef struct pl_outset {
     bool resume;                /* go on with unfinished files; they must be there */
     bool named;                 /* with resume: some may have got their names already, which are taken back */
     bool joined;                /* another process creates and names the files, this one only writes into them */
+    bool second;                /* made of another set's files of the same names: they are "<path>.partial-2" */
     int part, parts;            /* share `part` (from 1) of `parts`, under names of its own for good; 0: the whole */
     atomic_bool keep;           /* what is unfinished stays on disk, whatever ends the work */
     pl_outfile *first;          /* its open files, as they were opened */
@@ -46,8 +47,10 @@ pl_status pl_outset_list(const pl_outset *set, const char *path, char **text);
 /* Any order, from any thread. */
 pl_status pl_outfile_write(pl_outfile *file, int64_t offset, const void *data, size_t len);
 pl_status pl_outfile_sync(pl_outfile *file);
-/* Up to len bytes; *got: fewer where the file ends. Of a scratch file only. */
+/* Up to len bytes; *got: fewer where the file ends. Of a file of a set only. */
 pl_status pl_outfile_read(const pl_outfile *file, int64_t offset, void *out, size_t len, size_t *got);
+/* Bytes it has so far. */
+int64_t pl_outfile_size(const pl_outfile *file);
 /* Empties a scratch file, durably, and claims room for so many bytes if it can be had. */
 pl_status pl_outfile_empty(pl_outfile *file, int64_t bytes);
 /* Syncs, renames into place, syncs the folder; frees `file` in every case. A share, and a file that was joined, is

@@ -50,8 +50,9 @@ static pl_status scaled_layout(pl_packed *p)
 {
     const pl_type *type = &p->type;
     int64_t row, granule_bytes, total, across, scales;
-    if (type->group < 0 || type->group_rows < 0)
-        return pl_fail(PL_E_WISH, "no blocks of %d x %d codes", (int)type->group_rows, (int)type->group);
+    if (type->group < 0 || type->group_rows < 0 || !type->scale)
+        return pl_fail(PL_E_WISH, "no blocks of %d x %d codes with scales of %s", (int)type->group_rows,
+                       (int)type->group, type->scale ? type->scale->name : "no type");
     if (type->group % type->element->block)
         return pl_fail(PL_E_WISH, "a scale for every %d codes of %s, which come in blocks of %d",
                        (int)type->group, type->element->name, type->element->block);
@@ -87,12 +88,12 @@ static pl_status scaled_decode(const pl_packed *p, int64_t first, int64_t count,
             if (k % AT_ONCE == 0) {
                 int64_t left = pl_ceil_div(p->cols - at, width);
                 pl_decode(scale, scales + k * scale->bytes, factor, pl_min64(left, AT_ONCE));
+                for (int64_t i = 0; p->type.global && i < pl_min64(left, AT_ONCE); i++) factor[i] /= global;
             }
             int64_t n = pl_min64(width, p->cols - at);
             pl_decode(element, codes + at / element->block * element->bytes, rows + at, n);
             for (int64_t i = at; i < at + n; i++) rows[i] *= factor[k % AT_ONCE];
         }
-        for (int64_t i = 0; p->type.global && i < p->cols; i++) rows[i] *= global;
     }
     return PL_OK;
 }
@@ -100,6 +101,22 @@ static pl_status scaled_decode(const pl_packed *p, int64_t first, int64_t count,
 const pl_scheme pl_scheme_scaled = {
     .name = "scaled", .factors = 1, .layout = scaled_layout, .factor = NULL, .decode = scaled_decode,
 };
+
+/* ---- names of parts ---- */
+
+static const char *const part_names[] = {
+    [PL_CODES] = "codes", [PL_SCALES] = "scales", [PL_BIASES] = "biases", [PL_ZEROS] = "zeros",
+    [PL_GLOBAL] = "global", [PL_INDEX] = "index", [PL_MASK] = "mask",
+};
+
+const char *pl_part_name(int role) { return role >= 0 && role < PL_COUNT(part_names) ? part_names[role] : "?"; }
+
+int pl_part_find(const char *name)
+{
+    for (int i = 0; i < PL_COUNT(part_names); i++)
+        if (!strcmp(part_names[i], name)) return i;
+    return -1;
+}
 
 /* ---- storage types ---- */
 
@@ -130,8 +147,9 @@ bool pl_type_coded(const pl_type *type)
 pl_status pl_type_parse(const char *name, pl_type *out)
 {
     if (pl_type_parse_groups(name, out)) return PL_OK;
-    if (!strcmp(name, "mxfp8")) {
-        *out = pl_type_scaled(&pl_dtypes[PL_F8_E4M3], &pl_dtypes[PL_F8_E8M0], 1, 32);
+    bool rows = !strcmp(name, "fp8");            /* with a scale for each of them, of a type left open */
+    if (rows || !strcmp(name, "mxfp8")) {
+        *out = pl_type_scaled(&pl_dtypes[PL_F8_E4M3], rows ? NULL : &pl_dtypes[PL_F8_E8M0], 1, rows ? 0 : 32);
         return PL_OK;
     }
     const pl_dtype *dtype = pl_dtype_find(name);
@@ -180,7 +198,7 @@ const char *pl_type_list(void)
         strncat(list, ", ", sizeof list - strlen(list) - 1);
     }
     strncat(list, pl_type_groups_list, sizeof list - strlen(list) - 1);
-    strncat(list, ", mxfp8", sizeof list - strlen(list) - 1);
+    strncat(list, ", mxfp8, fp8", sizeof list - strlen(list) - 1);
     return list;
 }
 

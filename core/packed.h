@@ -10,8 +10,8 @@ typedef struct pl_packed pl_packed;
 /* How parts make a matrix, in packed.c and packed_groups.c.
  * plain: one part of codes, each row a whole number of blocks.
  * scaled: codes [rows][cols] of a float type and one scale for each block of group_rows x group of them, scales
- *   [ceil(rows / group_rows)][ceil(cols / group)]; a value is code times scale, in f32; with `global` that times one
- *   f32 for the whole matrix (a third part).
+ *   [ceil(rows / group_rows)][ceil(cols / group)]; a value is code times scale, in f32; with `global` each scale is
+ *   divided by one f32 for the whole matrix (a third part) before.
  * affine: whole numbers of `bits` bits, each row one stream of them in 32-bit words, lowest bits first, as many words
  *   as it needs; scales and biases [rows][cols / group]; a value is code * scale + bias.
  * ints: the same codes; scales [rows][ceil(cols / group)] and, unless symmetric, zero points of the same shape, u8;
@@ -43,15 +43,15 @@ typedef struct pl_type {
     bool symmetric, global;
 } pl_type;
 
-/* "q8_0" -> plain Q8_0, "affine4-g64", "int4-g128", "int8", "mxfp8" ... PL_E_WISH with the list of names if there is
- * none that can be written. */
+/* "q8_0" -> plain Q8_0, "affine4-g64", "int4-g128", "uint4-g128" (with zero points), "fp8" ... PL_E_WISH with the list
+ * of names if there is none that can be written. */
 pl_status pl_type_parse(const char *name, pl_type *out);
 pl_type pl_type_plain(int dtype_index);
 /* scale: F32, F16, BF16 or NULL. */
 pl_type pl_type_affine(int bits, int group, const pl_dtype *scale);
 pl_type pl_type_ints(int bits, int group, bool symmetric, const pl_dtype *scale);
-/* A wish of affine or ints that leaves the type of scales open takes that of the weights, if it is F32, F16 or BF16,
- * else BF16; other types as they are. */
+/* A wish of affine, ints or scaled that leaves the type of scales open takes that of the weights, if it is F32, F16 or
+ * BF16, else BF16; other types as they are. */
 pl_type pl_type_scales_like(pl_type wish, const pl_dtype *weights);
 /* Columns of a row that is to be written come in multiples of so many; 1: any. */
 int32_t pl_type_span(const pl_type *type);
@@ -68,6 +68,10 @@ const char *pl_type_list(void);
 typedef enum pl_part_role {
     PL_CODES, PL_SCALES, PL_BIASES, PL_ZEROS, PL_GLOBAL, PL_INDEX, PL_MASK
 } pl_part_role;
+
+/* "codes", "scales" ...; and back, -1 for no such name. */
+const char *pl_part_name(int role);
+int pl_part_find(const char *name);
 
 typedef struct pl_part {
     uint8_t role, factor;

@@ -116,7 +116,7 @@ pl_type pl_type_ints(int bits, int group, bool symmetric, const pl_dtype *scale)
 
 pl_type pl_type_scales_like(pl_type wish, const pl_dtype *weights)
 {
-    bool open = (wish.scheme == &pl_scheme_affine || wish.scheme == &pl_scheme_ints) && !wish.scale;
+    bool open = wish.scheme && wish.scheme != &pl_scheme_plain && !wish.scale;
     bool floats = weights == &pl_dtypes[PL_F32] || weights == &pl_dtypes[PL_F16];
     if (open) wish.scale = floats ? weights : &pl_dtypes[PL_BF16];
     return wish;
@@ -147,17 +147,18 @@ bool pl_type_parse_groups(const char *name, pl_type *out)
     static const int32_t groups[] = { 32, 64, 128 };
     int32_t bits, group;
     bool grouped, affine = read_name(name, "affine", &bits, &group);
-    if (!affine && !read_name(name, "int", &bits, &group)) return false;
+    bool symmetric = !affine && read_name(name, "int", &bits, &group);
+    if (!affine && !symmetric && !read_name(name, "uint", &bits, &group)) return false;
     grouped = one_of(group, groups, PL_COUNT(groups));
     if (affine) {
         *out = pl_type_affine(bits, group, NULL);
         return grouped && one_of(bits, affine_bits, PL_COUNT(affine_bits));
     }
-    *out = pl_type_ints(bits, group, true, NULL);
+    *out = pl_type_ints(bits, group, symmetric, NULL);
     return (grouped || group == 0) && one_of(bits, int_bits, PL_COUNT(int_bits));
 }
 
-const char pl_type_groups_list[] = "affine{2,3,4,5,6,8}-g{32,64,128}, int{2,3,4,8}[-g{32,64,128}]";
+const char pl_type_groups_list[] = "affine{2,3,4,5,6,8}-g{32,64,128}, [u]int{2,3,4,8}[-g{32,64,128}]";
 
 void pl_type_name_groups(const pl_type *type, char *out, size_t size)
 {

@@ -7,7 +7,6 @@
 #include "core/sink.h"
 
 enum {
-    RANGE_ELEMENTS = 1 << 20,       /* weights per work item when memory is not scarce */
     MIN_RANGE_ELEMENTS = 1 << 14,
     BASE_BYTES = 12 << 20,          /* program, libraries' heaps, log and vocabulary buffers */
     WORKER_BYTES = 256 << 10        /* stack and scratch that does not depend on the range */
@@ -151,7 +150,8 @@ int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step)
 {
     int64_t granule = step->out.granule;
     if (granule == 0) return step->out.rows;
-    int64_t rows = plan->range_elements / pl_max64(1, step->out.cols * granule) * granule, several = 8 * granule;
+    int64_t rows = plan->range_elements / pl_max64(1, step->out.cols * granule) * granule, several = 32 * granule;
+    while (several > rows && several > 8 * granule) several /= 2;
     if (rows > several) rows -= rows % several;         /* for sinks whose words hold several rows */
     return pl_min64(pl_max64(rows, granule), pl_max64(step->out.rows, 1));
 }
@@ -189,7 +189,7 @@ static pl_status fit_memory(pl_plan *plan, const pl_model *model, const pl_plan_
                             int64_t held)
 {
     plan->threads = options->threads > 0 ? options->threads : pl_cpu_count();
-    plan->range_elements = RANGE_ELEMENTS;
+    plan->range_elements = PL_RANGE_ELEMENTS;
     for (;;) {
         int64_t worker = worker_bytes(plan, model);
         plan->peak = BASE_BYTES + held + range_bytes(plan) + plan->threads * worker;
@@ -252,6 +252,18 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink
     PL_TRY(digest(plan));
     *out = plan;
     return PL_OK;
+}
+
+int pl_plan_find(const pl_plan *plan, pl_id id)
+{
+    int low = 0, high = plan->steps;
+    while (low < high) {
+        int middle = low + (high - low) / 2, order = pl_id_compare(plan->step[middle].id, id);
+        if (order == 0) return middle;
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return -1;
 }
 
 /* Does the method find new bytes for this step's matrix, in blocks? */

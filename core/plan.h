@@ -7,6 +7,8 @@
 #include "core/recipe.h"
 #include "core/stats.h"
 
+enum { PL_RANGE_ELEMENTS = 1 << 20 };      /* weights per work item when memory is not scarce */
+
 typedef struct pl_plan {
     pl_step *step;              /* in the order of the output file */
     int steps, parts;           /* part ids run from 0 to parts-1 in that order */
@@ -46,7 +48,11 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, struct pl_sin
                          const pl_registries *registries, const pl_plan_options *options,
                          pl_arena *arena, pl_plan **out);
 
-/* Rows of one work item of this step: whole granules, at least one; a multiple of eight granules if there is memory. */
+/* The step with this identity, or -1. */
+int pl_plan_find(const pl_plan *plan, pl_id id);
+
+/* Rows of one work item of this step: whole granules, at least one; a multiple of 32 granules if there is memory, or of
+ * eight if there is less. */
 int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step);
 
 /* Is this step one of plan->blind? */

@@ -47,8 +47,13 @@ struct pl_sink {
     const pl_sink_ops *ops;
     void *state;
     int64_t max_shard;          /* the caller's wish: bytes of one file of the output; 0: one file */
+    bool symmetric;             /* the caller's wish: whole numbers without zero points, also where a format has them */
     int files;                  /* of the output: 1 until size() says otherwise */
     pl_outset set;              /* of the files; the caller's wishes (force) before begin */
+    int32_t zstd;               /* the caller's wish: level at which formats that can compress do so; 0: not at all */
+    int64_t written;            /* bytes of the output, where finish made it smaller than planned; 0: as planned */
+    pl_digest input;            /* of what is read, from begin on */
+    struct pl_pool *pool;       /* for work of the sink's own in finish; NULL: none */
 };
 
 pl_status pl_sink_create(const pl_sink_ops *ops, pl_sink **out);

@@ -29,7 +29,7 @@ pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, 
     if (!*formats)
         return pl_fail(PL_E_INPUT,
                        "'%s' is no model: expected a folder with config.json and *.safetensors, one "
-                       ".safetensors file beside its config.json, or a GGUF file", path);
+                       ".safetensors file beside its config.json, a GGUF file or a pack (.pl)", path);
     pl_source *s = pl_alloc(1, sizeof *s);
     if (!s) return PL_E_MEMORY;
     s->ops = *formats;
@@ -41,6 +41,9 @@ pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, 
         if (!s->state || !s->path) code = PL_E_MEMORY;
     }
     if (code == PL_OK) code = s->ops->open(s, path, options);
+    if (code == PL_OK && options->how == PL_OPEN_STREAM && !s->streams)
+        code = pl_fail(PL_E_WISH, "%s: only a pack (.pl) can be streamed: planish convert %s -o OUT.pl makes one",
+                       path, path);
     if (code != PL_OK) {
         pl_source_close(s);
         return code;
@@ -146,22 +149,26 @@ pl_status pl_rows_packed(const pl_input *in, int64_t first, int64_t count, pl_pa
     if (in->order == have)
         return pl_source_packed(in->source, in->tensor, first, count, out, scratch);
     const pl_tensor *t = &in->source->model->tensor[in->tensor];
-    if (t->type.scheme != &pl_scheme_plain)
+    uint8_t *bytes[PL_MAX_PARTS];
+    PL_TRY(pl_packed_init(out, t->type, count, in->cols));
+    if (out->granule != 1)
         return pl_fail(PL_E_WISH, "rows of '%s' as %s cannot be put into another order", t->name,
                        pl_type_name(&t->type));
-    PL_TRY(pl_packed_init(out, t->type, count, in->cols));
-    int64_t row_bytes = out->part[0].stride;
-    uint8_t *bytes = PL_NEW(scratch, uint8_t, out->part[0].bytes);
-    if (!bytes) return PL_E_MEMORY;
+    for (int p = 0; p < out->nparts; p++) {
+        out->part[p].ptr = bytes[p] = PL_NEW(scratch, uint8_t, out->part[p].bytes);
+        if (!bytes[p]) return PL_E_MEMORY;
+    }
     for (int64_t i = 0; i < count; i++) {
         pl_arena_mark mark = pl_arena_save(scratch);
         pl_packed row;
         PL_TRY(pl_source_packed(in->source, in->tensor, stored_row(first + i, in->order, have), 1,
                                 &row, scratch));
-        memcpy(bytes + i * row_bytes, row.part[0].ptr, (size_t)row_bytes);
+        for (int p = 0; p < out->nparts; p++) {         /* without a stride: one for all rows */
+            int64_t stride = out->part[p].stride;
+            memcpy(bytes[p] + i * stride, row.part[p].ptr, (size_t)(stride ? stride : out->part[p].bytes));
+        }
         pl_arena_restore(scratch, mark);
     }
-    out->part[0].ptr = bytes;
     out->order = in->order;
     return PL_OK;
 }

@@ -4,20 +4,23 @@
 
 #include "core/mem.h"
 #include "core/model.h"
+#include "core/resident.h"
 
 typedef struct pl_source pl_source;
 
 typedef enum pl_open_how {
     PL_OPEN_WINDOWS,            /* convert, inspect: reads windows with pread; packed() needs scratch */
     PL_OPEN_MAP,                /* engine: maps the files; packed() points into the map */
-    PL_OPEN_STORED              /* windows, and values as the checkpoint has them, not as the architecture uses
+    PL_OPEN_STORED,             /* windows, and values as the checkpoint has them, not as the architecture uses
                                  * them (norms stored as w - 1), without tensors that are computed from its
                                  * configuration: for sinks that write such a checkpoint again, no model to be run */
+    PL_OPEN_STREAM              /* engine: packed() points to where weights are between need() and done() */
 } pl_open_how;
 
 typedef struct pl_open_options {
     pl_open_how how;
     const char *pre;            /* the vocabulary's pre-tokenizer (core/pre.h), whatever the files say; or NULL */
+    int64_t resident;           /* PL_OPEN_STREAM: bytes of weights in memory at a time */
 } pl_open_options;
 
 typedef struct pl_source_ops {
@@ -37,6 +40,17 @@ typedef struct pl_source_ops {
                         pl_arena *scratch);
     /* is wanted next: read ahead; NULL: nothing to do */
     void (*advise)(pl_source *s, int tensor, int64_t first, int64_t count);
+    /* PL_OPEN_STREAM, by one thread: the weights of a layer (-1: embeddings, model's layers: output), or of one of its
+     * experts (else -1), are there on return, until done. NULL: they always are. */
+    pl_status (*need)(pl_source *s, int layer, int expert);
+    void (*done)(pl_source *s, int layer, int expert);
+    /* What streaming cost so far; NULL: this source does not stream. */
+    pl_resident_report (*streamed)(pl_source *s);
+    /* The file that the codes of a tensor lie in; NULL, also the operation: it lies in none, or in all. */
+    const char *(*file_of)(const pl_source *s, int tensor);
+    /* What the format tells of itself and open has not held against the data: an index, shapes, digests. PL_E_INPUT
+     * names the place. Beside the calls above; NULL: nothing. */
+    pl_status (*verify)(pl_source *s, pl_arena *scratch);
 } pl_source_ops;
 
 struct pl_source {
@@ -49,6 +63,7 @@ struct pl_source {
     const char **file;          /* every file read, for digests and to refuse them as output */
     int files;
     const char *path;           /* as the user gave it */
+    bool streams;               /* need() and done() say which weights are there */
 };
 
 /* Tries each format's probe, in order; NULL ends the list. PL_E_INPUT names what was looked for. Options NULL:
@@ -64,6 +79,16 @@ pl_status pl_source_rows(pl_source *s, int tensor, int64_t first, int64_t count,
 pl_status pl_source_packed(pl_source *s, int tensor, int64_t first, int64_t count, pl_packed *out,
                            pl_arena *scratch);
 void pl_source_advise(pl_source *s, int tensor, int64_t first, int64_t count);
+
+/* Weights for the engine, see need and done above. */
+static inline pl_status pl_source_need(pl_source *s, int layer, int expert)
+{
+    return s->ops->need ? s->ops->need(s, layer, expert) : PL_OK;
+}
+static inline void pl_source_done(pl_source *s, int layer, int expert)
+{
+    if (s->ops->done) s->ops->done(s, layer, expert);
+}
 
 /* Values that are not finite. */
 typedef struct pl_nonfinite {

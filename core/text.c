@@ -95,16 +95,6 @@ pl_status pl_regex_find(const pl_regex *regex, const char *text, size_t len, siz
     return status;
 }
 
-int pl_utf8_next(const char *s, size_t len, uint32_t *codepoint)
-{
-    if (len == 0) return 0;
-    utf8proc_int32_t c;
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s, len < 4 ? (utf8proc_ssize_t)len : 4, &c);
-    if (n <= 0) return 0;
-    *codepoint = (uint32_t)c;
-    return (int)n;
-}
-
 int pl_utf8_put(uint32_t codepoint, char out[4])
 {
     return (int)utf8proc_encode_char((utf8proc_int32_t)codepoint, (utf8proc_uint8_t *)out);

@@ -13,7 +13,8 @@ enum {
     NOTE_BYTES = 256 << 20,             /* noted after so many bytes, or so much time */
     WHOLE_BYTES = 64 << 20,             /* files up to here are told apart by all their bytes */
     WINDOW_BYTES = 1 << 20,             /* larger ones by windows: beginning, end, and between */
-    WINDOWS = 64
+    WINDOWS = 64, FEWEST_WINDOWS = 4,   /* of one file; */
+    ALL_WINDOWS = 1 << 10               /* and of all, as far as that leaves each its fewest */
 };
 #define NOTE_SECONDS 1.0
 
@@ -54,7 +55,7 @@ static pl_status hash_window(pl_file *file, int64_t at, int64_t len, void *windo
 
 /* All of a small file. Of a large one windows, so that another checkpoint is noticed wherever the file lies, and its
  * time, so that on the same machine any change is. */
-static pl_status hash_file(const char *path, void *window, pl_hash *contents, pl_hash *times)
+static pl_status hash_file(const char *path, int64_t most, void *window, pl_hash *contents, pl_hash *times)
 {
     pl_file *file;
     PL_TRY(pl_file_open(path, &file));
@@ -66,11 +67,11 @@ static pl_status hash_file(const char *path, void *window, pl_hash *contents, pl
         int64_t when[] = { st.st_mtim.tv_sec, st.st_mtim.tv_nsec };
         pl_hash_update(times, when, sizeof when);
     }
-    int64_t windows = large ? WINDOWS : pl_ceil_div(size, WINDOW_BYTES);
+    int64_t windows = large ? most : pl_ceil_div(size, WINDOW_BYTES);
     pl_status code = PL_OK;
     for (int64_t i = 0; code == PL_OK && i < windows; i++) {
-        int64_t at = large ? (size - WINDOW_BYTES) / (WINDOWS - 1) * i : i * WINDOW_BYTES;
-        if (large && i == WINDOWS - 1) at = size - WINDOW_BYTES;
+        int64_t at = large ? (size - WINDOW_BYTES) / (most - 1) * i : i * WINDOW_BYTES;
+        if (large && i == most - 1) at = size - WINDOW_BYTES;
         code = hash_window(file, at, pl_min64(WINDOW_BYTES, size - at), window, contents);
     }
     pl_file_close(file);
@@ -81,9 +82,10 @@ static pl_status hash_input(const pl_plan *plan, const pl_source *source, pl_has
 {
     void *window = pl_alloc_aligned(WINDOW_BYTES, 1);
     pl_status code = window ? PL_OK : PL_E_MEMORY;
+    int64_t most = pl_max64(FEWEST_WINDOWS, pl_min64(WINDOWS, ALL_WINDOWS / pl_max64(1, source->files)));
     for (int i = 0; i < source->files && code == PL_OK; i++)
-        code = hash_file(source->file[i], window, contents, times);
-    if (code == PL_OK && plan->stats) code = hash_file(plan->stats->path, window, contents, times);
+        code = hash_file(source->file[i], most, window, contents, times);
+    if (code == PL_OK && plan->stats) code = hash_file(plan->stats->path, WINDOWS, window, contents, times);
     pl_free(window);
     return code;
 }
@@ -134,13 +136,14 @@ static pl_status check_names(const pl_sink *sink, const char *path)
     return PL_OK;
 }
 
-static pl_status open_work(pl_work *w, const pl_plan *plan, const pl_source *source, const pl_sink *sink,
+static pl_status open_work(pl_work *w, const pl_plan *plan, const pl_source *source, pl_sink *sink,
                            int64_t ranges, const pl_work_options *options)
 {
     char path[PATH_MAX], *sealed = NULL;
     pl_ledger_key key;
     PL_TRY(check_names(sink, options->path));
     PL_TRY(name_output(sink, options->path, path));
+    if (sink->ops->flags & PL_SINK_FOLDER && !pl_path_exists(path)) PL_TRY(pl_outfile_check(path, false));
     w->path = pl_strdup(path);
     w->room = pl_alloc(2 * MAX_WAITING, sizeof *w->room);
     if (!w->path || !w->room) return PL_E_MEMORY;
@@ -148,6 +151,7 @@ static pl_status open_work(pl_work *w, const pl_plan *plan, const pl_source *sou
     w->batch = w->room + MAX_WAITING;
     PL_TRY(name_journal(w, path));
     PL_TRY(make_key(plan, source, sink, ranges, options, &key));
+    sink->input = key.input;
     PL_TRY(pl_ledger_open(path, &key, w->set, &w->ledger));
     if (options->keep) atomic_store(&w->set->keep, true);
     PL_TRY(pl_ledger_sealed(w->ledger, &sealed));

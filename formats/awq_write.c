@@ -1,33 +1,37 @@
 /* awq_write.c: folders in AWQ's "gemm" layout, as a sink: a word holds the codes of eight rows in one column, scales
- * stand in columns. All zero points are the middle of the codes. */
+ * and zero points stand in columns. */
 #include <string.h>
 
 #include "formats/hf_ints.h"
 #include "formats/registry.h"
-
-static const char title[] = "AWQ";
 
 enum {
     BITS = 4, ROWS = 8,         /* of a word */
     AT_ONCE = 1 << 14           /* words */
 };
 
+static bool holds(const pl_type *type) { return type->scheme == &pl_scheme_ints; }
+
+static const pl_ints_format format = { "AWQ", "[u]int4[-g{32,64,128}]", holds, &pl_dtypes[PL_F16] };
+
+/* AWQ always has zero points, so they are used. */
 static pl_type awq_form(const pl_sink *s, pl_type wish, const pl_tensor *t)
 {
-    return pl_ints_form(wish, t, &pl_dtypes[PL_F16]);
+    if (wish.scheme == &pl_scheme_ints) wish.symmetric = false;
+    return pl_ints_form(&format, s, wish, t);
 }
 
 static pl_status awq_resolve(pl_sink *s, const pl_model *model, const pl_tensor *t, pl_type wish, pl_packed *out,
                              const char **name, pl_arena *arena)
 {
-    PL_TRY(pl_ints_resolve(title, model, t, wish, out, name, arena));
+    PL_TRY(pl_ints_resolve(&format, model, t, wish, out, name, arena));
     if (out->type.scheme != &pl_scheme_ints) return PL_OK;
     if (out->type.bits != BITS)
-        return pl_fail(PL_E_WISH, "%s has codes of %d bits, not %s ('%s')", title, BITS, pl_type_name(&out->type),
-                       t->name);
+        return pl_fail(PL_E_WISH, "%s has codes of %d bits, not %s ('%s')", format.title, BITS,
+                       pl_type_name(&out->type), t->name);
     if (t->rows % ROWS == 0 && t->cols % ROWS == 0) return PL_OK;
     return pl_fail(PL_E_WISH, "%s has rows and columns in multiples of %d, '%s' has %lld and %lld; --keep can leave it "
-                   "as it is", title, ROWS, t->name, (long long)t->rows, (long long)t->cols);
+                   "as it is", format.title, ROWS, t->name, (long long)t->rows, (long long)t->cols);
 }
 
 /* ---- tensors ---- */
@@ -44,7 +48,9 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
     int64_t of_zeros[2] = { groups, rows / ROWS };
     int first = pl_ints_add(f, step, "qweight", "I32", 2, of_codes);
     int second = pl_ints_add(f, step, "scales", scales->dtype->safetensors, 2, of_scales);
-    if (first < 0 || second < 0 || pl_ints_add(f, step, "qzeros", "I32", 2, of_zeros) < 0) return PL_E_MEMORY;
+    int third = pl_ints_add(f, step, "qzeros", "I32", 2, of_zeros);
+    if (first < 0 || second < 0 || third < 0) return PL_E_MEMORY;
+    if (p->nparts > 2) f->place[p->part[2].id] = (pl_folder_place){ .tensor = third, .bytes = p->part[2].bytes };
     f->place[codes->id] = (pl_folder_place){ .tensor = first, .bytes = codes->bytes };
     f->place[scales->id] = (pl_folder_place){ .tensor = second, .bytes = scales->bytes, .rows = rows, .cols = groups };
     return PL_OK;
@@ -54,13 +60,13 @@ static void put_path(pl_json_writer *w, const char *path) { pl_json_put_text(w, 
 
 static pl_status fill(pl_folder *f, pl_sink *s)
 {
-    pl_type type;
+    const pl_type *type = &((pl_ints_folder *)s->state)->type;
     pl_json_writer *w;
-    PL_TRY(pl_ints_tensors(f, title, add_codes, &type));
+    PL_TRY(pl_ints_tensors(f, s, &format, add_codes));
     PL_TRY(pl_json_writer_create(&w));
     pl_json_begin_object(w, NULL);
     pl_json_put_int(w, "bits", BITS);
-    pl_json_put_int(w, "group_size", type.group ? type.group : -1);
+    pl_json_put_int(w, "group_size", type->group ? type->group : -1);
     pl_json_begin_array(w, "modules_to_not_convert");
     pl_ints_left_out(f, put_path, w);
     pl_json_end(w);
@@ -77,6 +83,7 @@ static pl_status awq_size(pl_sink *s, const pl_plan *plan, const pl_model *model
     return pl_folder_size(s, plan, model, fill, bytes);
 }
 
+/* All of them the middle of the codes. */
 static pl_status write_zeros(pl_folder *f, const pl_packed *p)
 {
     int64_t bytes = groups_of(p) * p->rows * BITS / 8;
@@ -90,22 +97,27 @@ static pl_status write_zeros(pl_folder *f, const pl_packed *p)
 
 static pl_status awq_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model)
 {
-    for (int i = 0; i < plan->steps; i++) {
-        const pl_step *step = &plan->step[i];
-        if (pl_ints_coded(step) && pl_plan_range_rows(plan, step) % ROWS)
-            return pl_fail(PL_E_WISH, "%s takes %d rows of '%s' at once, for which --memory leaves too little", title,
-                           ROWS, step->name);
-    }
-    PL_TRY(pl_folder_begin(s, path, plan, model, fill));
+    PL_TRY(pl_ints_begin(s, path, plan, model, fill, ROWS));
     for (int i = 0; i < plan->steps; i++)
-        if (pl_ints_coded(&plan->step[i])) PL_TRY(write_zeros(s->state, &plan->step[i].out));
+        if (pl_ints_coded(&plan->step[i]) && plan->step[i].out.type.symmetric)
+            PL_TRY(write_zeros(s->state, &plan->step[i].out));
     return PL_OK;
+}
+
+static const uint8_t row_of[ROWS] = { 0, 2, 4, 6, 1, 3, 5, 7 };        /* in a word, from its low bits on */
+
+static void pack_zeros(const uint8_t *zeros, int64_t n, int bits, uint8_t *words)
+{
+    for (int64_t r = 0; r < n; r += ROWS, words += 4) {
+        uint32_t word = 0;
+        for (int i = 0; i < ROWS; i++) word |= (uint32_t)zeros[r + row_of[i]] << (i * bits);
+        memcpy(words, &word, sizeof word);
+    }
 }
 
 /* Eight rows of codes, two in a byte, `pitch` bytes apart: their words of columns from .. to-1, `step` words apart. */
 static void interleave(const uint8_t *codes, int64_t pitch, int64_t from, int64_t to, uint32_t *words, int64_t step)
 {
-    static const uint8_t row_of[ROWS] = { 0, 2, 4, 6, 1, 3, 5, 7 };
     for (int64_t c = from; c < to; c++, words += step) {
         uint32_t word = 0;
         for (int i = 0; i < ROWS; i++)
@@ -138,8 +150,10 @@ static pl_status put_codes(pl_folder *f, const pl_part *part, int64_t offset, co
 static pl_status awq_put(pl_sink *s, const pl_part *part, int64_t offset, const void *bytes, size_t len)
 {
     pl_folder *f = s->state;
-    if (part->id >= 0 && part->id < f->parts && part->dtype == &pl_dtypes[PL_U32])
-        return put_codes(f, part, offset, bytes, len);
+    bool known = part->id >= 0 && part->id < f->parts;
+    if (known && part->dtype == &pl_dtypes[PL_U32]) return put_codes(f, part, offset, bytes, len);
+    if (known && part->role == PL_ZEROS)
+        return pl_ints_put_zeros(s->state, part, offset, bytes, len, false, pack_zeros);
     return pl_folder_put(s, part, offset, bytes, len);
 }
 
@@ -147,7 +161,7 @@ const pl_sink_ops pl_sink_awq = {
     .name = "awq",
     .extension = "",
     .flags = PL_SINK_ANY_ORDER | PL_SINK_FOLDER | PL_SINK_AS_STORED | PL_SINK_RESUMES,
-    .state_size = sizeof(pl_folder),
+    .state_size = sizeof(pl_ints_folder),
     .form = awq_form,
     .resolve = awq_resolve,
     .size = awq_size,

@@ -1,5 +1,5 @@
-/* ct_read.c: weights of whole-number codes in compressed-tensors' folders. What config.json says of groups of modules
- * is not matched with their names: shapes say which of the groups a weight belongs to. */
+/* ct_read.c: weights with codes in compressed-tensors' folders. What config.json says of groups of modules is not
+ * matched with their names: shapes and types say which of the groups a weight belongs to. */
 #include "formats/ct_read.h"
 
 #include <stdio.h>
@@ -7,7 +7,18 @@
 
 enum { MAX_GROUP = 1 << 16 };
 
-static const char packed_end[] = "weight_packed", weight_end[] = "weight";
+static const char packed_end[] = "weight_packed", weight_end[] = "weight", scales_end[] = "weight_scale";
+static const char zeros_end[] = "weight_zero_point", global_end[] = "weight_global_scale";
+
+pl_type pl_ct_fp4(bool nvfp4)
+{
+    const pl_dtype *scales = &pl_dtypes[nvfp4 ? PL_F8_E4M3 : PL_F8_E8M0];
+    pl_type type = pl_type_scaled(&pl_dtypes[PL_F4_E2M1], scales, 1, nvfp4 ? 16 : 32);
+    type.global = nvfp4;
+    return type;
+}
+
+static bool is_ints(const pl_type *type) { return type->scheme == &pl_scheme_ints; }
 
 /* ---- config.json ---- */
 
@@ -27,27 +38,33 @@ static pl_status read_group(const pl_json *group, const char *origin, pl_ct *out
     pl_ct_weights w;
     int64_t width = 0;
     PL_TRY(pl_ct_read_weights(group, origin, &w));
-    bool grouped = !strcmp(w.strategy, "group");
-    if (grouped) PL_TRY(pl_json_int(w.member, "group_size", true, 1, MAX_GROUP, origin, &width));
-    if (strcmp(w.type, "int") || w.bits > 8 || !w.symmetric || !(grouped || !strcmp(w.strategy, "channel")))
+    bool grouped = !strcmp(w.strategy, "group"), twice = !strcmp(w.strategy, "tensor_group");
+    if (grouped || twice) PL_TRY(pl_json_int(w.member, "group_size", true, 1, MAX_GROUP, origin, &width));
+    bool whole = !strcmp(w.type, "int") && w.bits <= 8 && (grouped || !strcmp(w.strategy, "channel"));
+    bool fp4 = !strcmp(w.type, "float") && w.bits == 4 && w.symmetric && width == (twice ? 16 : 32);
+    if (!whole && !fp4)
         return pl_fail(PL_E_INPUT, "%s: 'config_groups' has %ssymmetric weights of %lld bits, type '%.40s', strategy "
-                       "'%.40s'; expected symmetric int of 1 to 8 bits by group or channel", origin,
-                       w.symmetric ? "" : "a", (long long)w.bits, w.type, w.strategy);
+                       "'%.40s'; expected int of 1 to 8 bits by group or channel, or symmetric float of 4 bits by "
+                       "group of 32 or tensor_group of 16", origin, w.symmetric ? "" : "a", (long long)w.bits, w.type,
+                       w.strategy);
     if (out->groups == PL_CT_GROUPS)
         return pl_fail(PL_E_INPUT, "%s: 'config_groups' has more than %d groups", origin, PL_CT_GROUPS);
-    out->group[out->groups].bits = (int32_t)w.bits;
-    out->group[out->groups++].width = (int32_t)width;
+    out->group[out->groups++] = fp4 ? pl_ct_fp4(twice) : pl_type_ints((int)w.bits, (int)width, w.symmetric, NULL);
     return PL_OK;
 }
 
 pl_status pl_ct_config(const pl_json *config, const char *origin, pl_ct *out)
 {
+    static const char *const known[] = { "pack-quantized", "int-quantized", "nvfp4-pack-quantized",
+                                         "mxfp4-pack-quantized" };
     const pl_json *found = pl_json_get(config, "quantization_config");
     const char *method = pl_json_text(pl_json_get(found, "quant_method"));
     const char *format = pl_json_text(pl_json_get(found, "format"));
+    bool mine = false;
     *out = (pl_ct){ 0 };
     if (!method || strcmp(method, "compressed-tensors") || !format) return PL_OK;
-    if (strcmp(format, "pack-quantized") && strcmp(format, "int-quantized")) return PL_OK;
+    for (int i = 0; i < PL_COUNT(known); i++) mine = mine || !strcmp(format, known[i]);
+    if (!mine) return PL_OK;
     const pl_json *groups = pl_json_get(found, "config_groups");
     if (!pl_json_is(groups, PL_JSON_OBJECT) || !pl_json_count(groups))
         return pl_fail(PL_E_INPUT, "%s: 'config_groups' should be an object with a group", origin);
@@ -58,37 +75,24 @@ pl_status pl_ct_config(const pl_json *config, const char *origin, pl_ct *out)
 
 /* ---- tensors ---- */
 
-/* "X.": how many bytes of a name that ends so; 0: it does not. */
-static size_t stem_of(const char *name, const char *end)
-{
-    size_t len = strlen(name), tail = strlen(end);
-    bool ends = len > tail + 1 && !strcmp(name + len - tail, end) && name[len - tail - 1] == '.';
-    return ends ? len - tail : 0;
-}
-
-static const pl_st_tensor *beside(const pl_st_set *set, const char *name, size_t stem, const char *end)
-{
-    char other[PL_MAX_NAME + 32];
-    int len = snprintf(other, sizeof other, "%.*s%s", (int)stem, name, end);
-    return pl_st_find(set, other, (size_t)len);
-}
-
 /* Beginning of the name, if this holds codes; 0: it does not. */
 static size_t coded(const pl_ct *ct, const pl_st_tensor *t)
 {
     if (!ct->groups) return 0;
-    size_t packed = strcmp(t->dtype, "I32") ? 0 : stem_of(t->name, packed_end);
-    return packed || strcmp(t->dtype, "I8") ? packed : stem_of(t->name, weight_end);
+    bool words = !strcmp(t->dtype, "I32") || !strcmp(t->dtype, "U8");
+    size_t packed = words ? pl_hf_stem(t->name, packed_end) : 0;
+    return packed || strcmp(t->dtype, "I8") ? packed : pl_hf_stem(t->name, weight_end);
 }
 
 bool pl_ct_consumes(const pl_ct *ct, const pl_st_set *set, const pl_st_tensor *t)
 {
-    static const char *const ends[] = { "weight_scale", "weight_shape" };
+    static const char *const ends[] = { scales_end, zeros_end, global_end, "weight_shape", "weight_g_idx",
+                                        "input_global_scale" };
     for (int i = 0; ct->groups && i < PL_COUNT(ends); i++) {
-        size_t stem = stem_of(t->name, ends[i]);
+        size_t stem = pl_hf_stem(t->name, ends[i]);
         if (!stem) continue;
-        const pl_st_tensor *packed = beside(set, t->name, stem, packed_end);
-        const pl_st_tensor *weight = packed ? packed : beside(set, t->name, stem, weight_end);
+        const pl_st_tensor *packed = pl_hf_beside(set, t->name, stem, packed_end);
+        const pl_st_tensor *weight = packed ? packed : pl_hf_beside(set, t->name, stem, weight_end);
         if (weight && coded(ct, weight)) return true;
     }
     return false;
@@ -96,52 +100,92 @@ bool pl_ct_consumes(const pl_ct *ct, const pl_st_set *set, const pl_st_tensor *t
 
 void pl_ct_rename(const pl_ct *ct, char *name)
 {
-    size_t stem = ct->groups ? stem_of(name, packed_end) : 0;
+    size_t stem = ct->groups ? pl_hf_stem(name, packed_end) : 0;
     if (stem) name[stem + strlen(weight_end)] = 0;
 }
 
-static const char *place_of(const pl_st_set *set, const pl_st_tensor *t) { return pl_file_path(set->file[t->file]); }
+/* Scales of this type belong to codes of that? */
+static bool right_scales(const pl_type *type, const pl_st_tensor *s)
+{
+    if (is_ints(type)) return pl_hf_floats(s);
+    if (!strcmp(s->dtype, type->scale->safetensors)) return true;
+    return type->scale == &pl_dtypes[PL_F8_E8M0] && !strcmp(s->dtype, "U8");
+}
 
-/* The group that such words and scales of a row belong to; -1: none. */
-static int find_group(const pl_ct *ct, bool bytes, int64_t words, int64_t scales, int64_t cols)
+/* The group that codes and scales of a row belong to; NULL: none. `across`: elements that hold codes. */
+static const pl_type *find_group(const pl_ct *ct, const char *dtype, int64_t across, const pl_st_tensor *s,
+                                 int64_t cols)
 {
     for (int i = 0; i < ct->groups; i++) {
-        int32_t bits = ct->group[i].bits, width = ct->group[i].width;
-        int64_t expected = bytes ? cols : pl_bits_words(cols, bits);
-        if (bytes && bits != 8) continue;
-        if (words == expected && (width ? cols % width == 0 && scales == cols / width : scales == 1)) return i;
+        const pl_type *type = &ct->group[i];
+        int64_t width = type->group ? type->group : cols, expected = cols / 2;
+        bool fits = is_ints(type) != !strcmp(dtype, "U8") && right_scales(type, s);
+        if (is_ints(type)) expected = pl_bits_words(cols, type->bits);
+        if (!strcmp(dtype, "I8")) {
+            expected = cols;
+            fits = fits && type->bits == 8;
+        }
+        if (fits && across == expected && cols % width == 0 && s->shape[1] == cols / width) return type;
     }
-    return -1;
+    return NULL;
+}
+
+/* Zero points of a matrix of so many rows and scales in a row; X.weight_zero_point is signed where codes are, and else
+ * a stream down each column. */
+static pl_status check_zeros(const pl_st_set *set, const pl_st_tensor *w, const pl_type *type, int64_t scales,
+                             const pl_st_tensor *zeros)
+{
+    int64_t words = pl_bits_words(w->shape[0], type->bits);
+    if (!zeros)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has codes that are not symmetric, but there is no '%.*s%s'",
+                       pl_hf_place(set, w), w->name, (int)pl_hf_stem(w->name, packed_end), w->name, zeros_end);
+    if (strcmp(zeros->dtype, "I32") || zeros->dims != 2 || zeros->shape[0] != words || zeros->shape[1] != scales)
+        return pl_fail(PL_E_INPUT, "%s: the zero points '%s' should be I32 of %lld x %lld", pl_hf_place(set, zeros),
+                       zeros->name, (long long)words, (long long)scales);
+    return PL_OK;
+}
+
+static pl_status check_global(const pl_st_set *set, const pl_st_tensor *w, const pl_st_tensor *global)
+{
+    bool one = global && global->bytes == 4 && !strcmp(global->dtype, "F32");
+    if (one) return PL_OK;
+    return pl_fail(PL_E_INPUT, "%s: beside '%s' there should be one number of F32, '%.*s%s'", pl_hf_place(set, w),
+                   w->name, (int)pl_hf_stem(w->name, packed_end), w->name, global_end);
 }
 
 pl_status pl_ct_type_read(const pl_ct *ct, const pl_st_set *set, const pl_st_tensor *w, int64_t cols, pl_type *type,
-                          const pl_st_tensor **scales)
+                          pl_hf_parts *parts)
 {
-    static const char *const others[] = { "weight_zero_point", "weight_g_idx" };
     size_t stem = coded(ct, w);
-    *scales = NULL;
+    *parts = (pl_hf_parts){ 0 };
     if (!stem) return PL_OK;
-    const char *place = place_of(set, w);
-    for (int i = 0; i < PL_COUNT(others); i++)
-        if (beside(set, w->name, stem, others[i]))
-            return pl_fail(PL_E_INPUT, "%s: '%.*s%s' is not supported: codes are read that are symmetric and in order",
-                           place, (int)stem, w->name, others[i]);
-    const pl_st_tensor *s = beside(set, w->name, stem, "weight_scale");
+    const char *place = pl_hf_place(set, w);
+    if (pl_hf_beside(set, w->name, stem, "weight_g_idx"))
+        return pl_fail(PL_E_INPUT, "%s: '%.*sweight_g_idx' is not supported: codes are read that are in order", place,
+                       (int)stem, w->name);
+    const pl_st_tensor *s = pl_hf_beside(set, w->name, stem, scales_end);
     if (!s)
-        return pl_fail(PL_E_INPUT, "%s: tensor '%s' is stored as %s, but there is no '%.*sweight_scale'", place,
-                       w->name, w->dtype, (int)stem, w->name);
-    const pl_dtype *dtype = pl_dtype_by_safetensors(s->dtype);
-    bool wide = dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
-    if (!wide || s->dims != 2 || w->dims != 2 || s->shape[0] != w->shape[0])
-        return pl_fail(PL_E_INPUT, "%s: the scales '%s' should be F32, F16 or BF16 and have the rows of a matrix '%s'",
-                       place, s->name, w->name);
-    bool bytes = !strcmp(w->dtype, "I8");
-    int group = cols > 0 && cols < INT32_MAX ? find_group(ct, bytes, w->shape[1], s->shape[1], cols) : -1;
-    if (group < 0)
-        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %lld %s and %lld scales for rows of %lld values, which is what "
-                       "no group of 'config_groups' would have", place, w->name, (long long)w->shape[1],
-                       bytes ? "bytes" : "words", (long long)s->shape[1], (long long)cols);
-    *type = pl_type_ints(ct->group[group].bits, ct->group[group].width, true, dtype);
-    *scales = s;
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' is stored as %s, but there is no '%.*s%s'", place, w->name,
+                       w->dtype, (int)stem, w->name, scales_end);
+    if (s->dims != 2 || w->dims != 2 || s->shape[0] != w->shape[0])
+        return pl_fail(PL_E_INPUT, "%s: the scales '%s' should have the rows of a matrix '%s'", place, s->name,
+                       w->name);
+    bool small = cols > 0 && cols < INT32_MAX;
+    const pl_type *group = small ? find_group(ct, w->dtype, w->shape[1], s, cols) : NULL;
+    if (!group)
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %lld %s and %lld scales of %s for rows of %lld values, which "
+                       "is what no group of 'config_groups' would have", place, w->name, (long long)w->shape[1],
+                       strcmp(w->dtype, "I32") ? "bytes" : "words", (long long)s->shape[1], s->dtype, (long long)cols);
+    const pl_st_tensor *zeros = pl_hf_beside(set, w->name, stem, zeros_end);
+    const pl_st_tensor *global = pl_hf_beside(set, w->name, stem, global_end);
+    *type = *group;
+    bool with_zeros = is_ints(type) && !type->symmetric, bytes = !strcmp(w->dtype, "I8");
+    if (is_ints(type)) type->scale = pl_hf_floats(s);
+    if ((zeros && !with_zeros) || (with_zeros && bytes))
+        return pl_fail(PL_E_INPUT, "%s: '%s' %s zero points, which is not supported", place, w->name,
+                       bytes ? "has signed bytes and" : "should be symmetric and has");
+    if (with_zeros) PL_TRY(check_zeros(set, w, type, s->shape[1], zeros));
+    if (type->global) PL_TRY(check_global(set, w, global));
+    *parts = (pl_hf_parts){ .scales = s, .third = with_zeros ? zeros : type->global ? global : NULL };
     return PL_OK;
 }

@@ -19,11 +19,26 @@ static const char *base_name(const char *path)
 
 /* ---- what goes where ---- */
 
-static const char *source_config(const pl_model *model)
+static const pl_side *source_config(const pl_model *model)
 {
     for (int i = 0; i < model->sides; i++)
-        if (!strcmp(base_name(model->side[i]), config_name)) return model->side[i];
+        if (!strcmp(model->side[i].name, config_name)) return &model->side[i];
     return NULL;
+}
+
+/* The whole of a small one, with a NUL behind it; freed with pl_free. */
+static pl_status load_side(const pl_side *side, char **text)
+{
+    enum { LARGEST_CONFIG = 1 << 24 };
+    pl_file *file;
+    *text = NULL;
+    if (side->bytes > LARGEST_CONFIG)
+        return pl_fail(PL_E_INPUT, "%s: %s has more than %d bytes", side->path, side->name, LARGEST_CONFIG);
+    PL_TRY(pl_file_open(side->path, &file));
+    *text = pl_alloc(side->bytes + 1, 1);
+    pl_status code = *text ? pl_file_read(file, side->at, *text, (size_t)side->bytes) : PL_E_MEMORY;
+    pl_file_close(file);
+    return code;
 }
 
 pl_status pl_folder_check(const pl_model *model, const char *title)
@@ -76,24 +91,22 @@ pl_status pl_folder_stack(const pl_folder *f, int first, int *count)
 static pl_status prepare(pl_folder *f, pl_sink *s, const pl_plan *plan, const pl_model *model, pl_arena *arena,
                          pl_folder_fill *fill)
 {
-    enum { LARGEST_CONFIG = 1 << 24 };
-    const char *path = source_config(model);
+    const pl_side *config = source_config(model);
     char *text;
-    size_t len;
     f->plan = plan;
     f->model = model;
     f->arena = arena;
     PL_TRY(fill(f, s));
     PL_TRY(pl_folder_check(model, f->title));
     PL_TRY(pl_st_lay_out(f->tensor, f->tensors, s->max_shard, f->format, arena, &f->layout));
-    PL_TRY(pl_file_load(path, LARGEST_CONFIG, &text, &len));
-    pl_status code = pl_folder_edit_json(text, path, f->edit, f->edits, arena, &f->config);
+    pl_status code = load_side(config, &text);
+    if (code == PL_OK) code = pl_folder_edit_json(text, config->path, f->edit, f->edits, arena, &f->config);
     pl_free(text);
     return code == PL_OK ? pl_folder_card(f, &f->card) : code;
 }
 
 /* Is this file of the source taken over as it is? */
-static bool taken_over(const char *path) { return strcmp(base_name(path), config_name) != 0; }
+static bool taken_over(const pl_side *side) { return strcmp(side->name, config_name) != 0; }
 
 pl_status pl_folder_size(pl_sink *s, const pl_plan *plan, const pl_model *model, pl_folder_fill *fill, int64_t *bytes)
 {
@@ -107,14 +120,8 @@ pl_status pl_folder_size(pl_sink *s, const pl_plan *plan, const pl_model *model,
         *bytes = (int64_t)(strlen(f.config) + strlen(f.card) + (f.layout.index ? strlen(f.layout.index) : 0));
         for (int i = 0; i < f.layout.files; i++) *bytes += f.layout.file[i].bytes;
     }
-    for (int i = 0; i < model->sides && code == PL_OK; i++) {
-        pl_file *file;
-        if (!taken_over(model->side[i])) continue;
-        code = pl_file_open(model->side[i], &file);
-        if (code != PL_OK) break;
-        *bytes += pl_file_size(file);
-        pl_file_close(file);
-    }
+    for (int i = 0; i < model->sides; i++)
+        if (taken_over(&model->side[i])) *bytes += model->side[i].bytes;
     pl_arena_destroy(arena);
     return code;
 }
@@ -149,7 +156,7 @@ static const char *any_entry(const char *path, char name[PL_MAX_NAME + 1])
 static pl_status open_folder(pl_folder *f, const char *path)
 {
     char source[PATH_MAX], name[PL_MAX_NAME + 1];
-    const char *config = source_config(f->model), *other;
+    const char *config = source_config(f->model)->path, *other;
     snprintf(source, sizeof source, "%.*s", (int)(base_name(config) - config), config);
     if (pl_path_same(path, source[0] ? source : "."))
         return pl_fail(PL_E_WISH, "the output '%s' is the input", path);
@@ -186,17 +193,16 @@ static pl_status write_text(pl_folder *f, const char *name, const char *text)
     return pl_outfile_write(f->file[f->files - 1], 0, text, strlen(text));
 }
 
-static pl_status copy_file(pl_folder *f, const char *path)
+static pl_status copy_file(pl_folder *f, const pl_side *side)
 {
     enum { WINDOW = 1 << 16 };
     pl_file *from;
-    PL_TRY(pl_file_open(path, &from));
-    int64_t size = pl_file_size(from);
+    PL_TRY(pl_file_open(side->path, &from));
     uint8_t *window = pl_alloc(WINDOW, 1);
-    pl_status code = window ? open_file(f, base_name(path), size) : PL_E_MEMORY;
-    for (int64_t at = 0; at < size && code == PL_OK; at += WINDOW) {
-        size_t n = (size_t)pl_min64(WINDOW, size - at);
-        code = pl_file_read(from, at, window, n);
+    pl_status code = window ? open_file(f, side->name, side->bytes) : PL_E_MEMORY;
+    for (int64_t at = 0; at < side->bytes && code == PL_OK; at += WINDOW) {
+        size_t n = (size_t)pl_min64(WINDOW, side->bytes - at);
+        code = pl_file_read(from, side->at + at, window, n);
         if (code == PL_OK) code = pl_outfile_write(f->file[f->files - 1], at, window, n);
     }
     pl_free(window);
@@ -221,7 +227,7 @@ static pl_status open_files(pl_folder *f)
         PL_TRY(pl_st_write_header(l, i, f->file[f->files - 1]));
     }
     for (int i = 0; i < f->model->sides; i++)
-        if (taken_over(f->model->side[i])) PL_TRY(copy_file(f, f->model->side[i]));
+        if (taken_over(&f->model->side[i])) PL_TRY(copy_file(f, &f->model->side[i]));
     return write_text(f, card_name, f->card);
 }
 
@@ -284,12 +290,13 @@ pl_status pl_folder_put(pl_sink *s, const pl_part *part, int64_t offset, const v
 static pl_status clear_old(pl_folder *f)
 {
     char path[PATH_MAX];
+    PL_TRY(pl_path_join(path, sizeof path, f->path, config_name));
+    PL_TRY(pl_file_remove(path));           /* first: what is left then is no model */
     DIR *dir = opendir(f->path);
     if (!dir) return pl_fail(PL_E_IO, "cannot read the folder '%s': %s", f->path, strerror(errno));
     pl_status code = PL_OK;
     for (const struct dirent *e; code == PL_OK && (e = readdir(dir));) {
-        bool old = !strcmp(e->d_name, config_name) || !strcmp(e->d_name, pl_st_index_name) ||
-                   !fnmatch("model*.safetensors", e->d_name, 0);
+        bool old = !strcmp(e->d_name, pl_st_index_name) || !fnmatch("model*.safetensors", e->d_name, 0);
         if (!old) continue;
         code = pl_path_join(path, sizeof path, f->path, e->d_name);
         if (code == PL_OK) code = pl_file_remove(path);

@@ -107,6 +107,8 @@ typedef struct pl_gguf {
 
 /* Checks header, keys and tensor infos of an open file and fills *out; memory from arena. */
 pl_status pl_gguf_scan(pl_file *file, pl_arena *arena, pl_gguf *out);
+/* The same of one that lies inside another file: its bytes at .. at+bytes-1. Offsets in *out are those of the outer. */
+pl_status pl_gguf_scan_inside(pl_file *file, int64_t at, int64_t bytes, pl_arena *arena, pl_gguf *out);
 /* NULL if there is no such key. Does not mark it used. */
 pl_gguf_kv *pl_gguf_find(const pl_gguf *g, const char *key);
 /* Bytes of one scalar of a type; 0 for strings and arrays. */

@@ -8,7 +8,7 @@
 void pl_emit_flush(pl_emitter *e)
 {
     if (e->status == PL_OK && e->file && e->held)
-        e->status = pl_outfile_write(e->file, e->at - (int64_t)e->held, e->buffer, e->held);
+        e->status = pl_outfile_write(e->file, e->base + e->at - (int64_t)e->held, e->buffer, e->held);
     e->held = 0;
 }
 

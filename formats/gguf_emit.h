@@ -2,12 +2,14 @@
 #ifndef FORMATS_GGUF_EMIT_H
 #define FORMATS_GGUF_EMIT_H
 
+#include "core/plan.h"
 #include "formats/gguf.h"
 
 enum { PL_EMIT_BUFFER = 1 << 16, PL_EMIT_MAX_KEYS = 160 };
 
 typedef struct pl_emitter {
     pl_outfile *file;           /* NULL: count only */
+    int64_t base;               /* where in the file the first byte goes */
     pl_status status;           /* the first failure; later calls do nothing */
     int64_t at;                 /* bytes emitted */
     int keys, own;
@@ -32,6 +34,12 @@ void pl_emit_key_bool(pl_emitter *e, const char *key, bool value);
 void pl_emit_key_array(pl_emitter *e, const char *key, int element, int64_t count);
 /* Writes what is held. */
 void pl_emit_flush(pl_emitter *e);
+
+/* ---- gguf_write.c ---- */
+
+/* A whole GGUF file without tensors: what is told of the model and of how it was made. Into `file` from byte `at` on;
+ * file NULL: only *bytes. */
+pl_status pl_gguf_write_keys(const pl_plan *plan, const pl_model *model, pl_outfile *file, int64_t at, int64_t *bytes);
 
 /* ---- gguf_vocab_write.c ---- */
 

@@ -27,55 +27,6 @@ static bool gguf_probe(const char *path)
     return mine;
 }
 
-/* ---- other keys ---- */
-
-/* Keys that the sink derives again: they are only checked. */
-static pl_status read_derived(const pl_gguf *g, pl_arena *arena)
-{
-    int64_t number = 0;
-    const char *type = "model";
-    PL_TRY(pl_gguf_int(g, PL_GGUF_KEY_FTYPE, false, 0, UINT32_MAX, 0, &number));
-    PL_TRY(pl_gguf_int(g, PL_GGUF_KEY_QUANT, false, 0, UINT32_MAX, 0, &number));
-    PL_TRY(pl_gguf_string(g, PL_GGUF_KEY_TYPE, false, arena, &type));
-    if (strcmp(type, "model"))
-        return pl_fail(PL_E_INPUT, "%s: holds a GGUF '%.40s', not a model", g->path, type);
-    return PL_OK;
-}
-
-static pl_status carry(const pl_gguf *g, const pl_gguf_kv *kv, pl_arena *arena, pl_meta *out)
-{
-    *out = (pl_meta){ .key = kv->key, .type = kv->type, .element = kv->element,
-                      .count = kv->count };
-    if (kv->bytes > PL_GGUF_MAX_CARRIED)
-        return pl_fail(PL_E_INPUT, "%s: the key '%s' holds %lld bytes, at most %d are carried over",
-                       g->path, kv->key, (long long)kv->bytes, PL_GGUF_MAX_CARRIED);
-    if (kv->type == PL_META_ARRAY && kv->element == PL_META_STRING) {
-        pl_text *text;
-        PL_TRY(pl_gguf_strings(g, kv, arena, &text));
-        out->value.array = text;
-    } else if (kv->type == PL_META_ARRAY || kv->type == PL_META_STRING) {
-        void *bytes;
-        PL_TRY(pl_gguf_bytes(g, kv, arena, &bytes));
-        if (kv->type == PL_META_ARRAY) out->value.array = bytes;
-        else out->value.text = (pl_text){ bytes, (uint32_t)kv->count };
-    } else if (kv->type == PL_META_F32 || kv->type == PL_META_F64) {
-        out->value.f = kv->value.f;
-    } else {
-        out->value.u = kv->value.u;
-    }
-    return PL_OK;
-}
-
-/* What no reader above understood goes to the sink as it is, in the file's order. */
-static pl_status carry_over(const pl_gguf *g, pl_arena *arena, pl_model *model)
-{
-    model->meta = PL_NEW(arena, pl_meta, g->kvs);
-    if (!model->meta) return PL_E_MEMORY;
-    for (int i = 0; i < g->kvs; i++)
-        if (!g->kv[i].used) PL_TRY(carry(g, &g->kv[i], arena, &model->meta[model->metas++]));
-    return PL_OK;
-}
-
 /* ---- factors of whole tensors ---- */
 
 typedef char weight_name[PL_GGUF_MAX_NAME + 8];
@@ -257,21 +208,11 @@ static pl_status read_tensors(gguf_state *state, const pl_arch *arch, pl_arena *
 static pl_status read_model(pl_source *s, const char *pre)
 {
     gguf_state *state = s->state;
-    pl_model *model = s->model;
     const pl_gguf *g = &state->set.shard[0];
-    const char *slash = strrchr(g->path, '/');
-    PL_TRY(pl_gguf_string(g, PL_GGUF_KEY_ARCH, true, s->arena, &model->arch));
-    const pl_arch *arch = pl_arch_find(model->arch);
-    if (!arch)
-        return pl_fail(PL_E_INPUT, "%s: the architecture '%.60s' is not supported (%s)", g->path,
-                       model->arch, pl_arch_list());
-    PL_TRY(read_derived(g, s->arena));
-    model->name = slash ? slash + 1 : g->path;
-    PL_TRY(pl_gguf_string(g, PL_GGUF_KEY_NAME, false, s->arena, &model->name));
-    PL_TRY(pl_gguf_vocab(g, pre, s->vocab_arena, &model->vocab));
-    PL_TRY(pl_gguf_keys_read(g, arch, s->arena, model));
-    PL_TRY(read_tensors(state, arch, s->arena, model));
-    return carry_over(g, s->arena, model);
+    const pl_arch *arch;
+    PL_TRY(pl_gguf_model_read(g, pre, s->arena, s->vocab_arena, s->model, &arch));
+    PL_TRY(read_tensors(state, arch, s->arena, s->model));
+    return pl_gguf_carry_over(g, s->arena, s->model);
 }
 
 /* ---- the source ---- */
@@ -362,6 +303,12 @@ static void gguf_advise(pl_source *s, int tensor, int64_t first, int64_t count)
         pl_file_advise(state->set.shard[at.shard].file, at.at, rows.part[0].bytes);
 }
 
+static const char *gguf_file_of(const pl_source *s, int tensor)
+{
+    const gguf_state *state = s->state;
+    return state->set.shard[state->place[tensor].shard].path;
+}
+
 const pl_source_ops pl_source_gguf = {
     .name = "gguf",
     .state_size = sizeof(gguf_state),
@@ -371,4 +318,5 @@ const pl_source_ops pl_source_gguf = {
     .rows = gguf_rows,
     .packed = gguf_packed,
     .advise = gguf_advise,
+    .file_of = gguf_file_of,
 };

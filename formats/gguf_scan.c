@@ -362,8 +362,13 @@ static pl_status scan_header(cursor *c, pl_gguf *g)
 
 pl_status pl_gguf_scan(pl_file *file, pl_arena *arena, pl_gguf *out)
 {
+    return pl_gguf_scan_inside(file, 0, pl_file_size(file), arena, out);
+}
+
+pl_status pl_gguf_scan_inside(pl_file *file, int64_t at, int64_t bytes, pl_arena *arena, pl_gguf *out)
+{
     *out = (pl_gguf){ .file = file, .path = pl_file_path(file) };
-    cursor c = { .file = file, .size = pl_file_size(file), .window = pl_alloc_aligned(WINDOW, 1) };
+    cursor c = { .file = file, .at = at, .size = at + bytes, .window = pl_alloc_aligned(WINDOW, 1) };
     if (!c.window) return PL_E_MEMORY;
     pl_status code = scan_header(&c, out);
     if (code == PL_OK) code = scan_keys(&c, arena, out);

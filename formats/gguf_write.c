@@ -154,7 +154,7 @@ static void emit_info(pl_emitter *e, const pl_gguf_tensor *t)
 
 /* Emits the keys and infos of one file. Without `file` they are only counted, which fills keys and
  * header of the shard; with it these must be right already. */
-static pl_status emit_header(const pl_gguf_layout *l, int index, pl_outfile *file)
+static pl_status emit_header(const pl_gguf_layout *l, int index, pl_outfile *file, int64_t base)
 {
     pl_gguf_shard *shard = &l->shard[index];
     pl_arena *arena;
@@ -165,6 +165,7 @@ static pl_status emit_header(const pl_gguf_layout *l, int index, pl_outfile *fil
         return PL_E_MEMORY;
     }
     e->file = file;
+    e->base = base;
     pl_emit_bytes(e, "GGUF", 4);
     pl_emit_number(e, PL_GGUF_VERSION, 4);
     pl_emit_number(e, (uint64_t)shard->tensors, 8);
@@ -181,6 +182,15 @@ static pl_status emit_header(const pl_gguf_layout *l, int index, pl_outfile *fil
     return code;
 }
 
+pl_status pl_gguf_write_keys(const pl_plan *plan, const pl_model *model, pl_outfile *file, int64_t at, int64_t *bytes)
+{
+    pl_gguf_shard shard = { 0 };
+    const pl_gguf_layout l = { .plan = plan, .model = model, .shard = &shard, .shards = 1 };
+    PL_TRY(emit_header(&l, 0, NULL, 0));
+    *bytes = pl_gguf_data_at(&shard);
+    return file ? emit_header(&l, 0, file, at) : PL_OK;
+}
+
 static int64_t file_bytes(const pl_gguf_shard *s) { return pl_gguf_data_at(s) + s->data; }
 
 /* The layout of a plan, in as many files as the sink was told; *bytes: of all. */
@@ -188,16 +198,16 @@ static pl_status lay_out(pl_sink *s, const pl_plan *plan, const pl_model *model,
                          pl_gguf_layout *l, int64_t *bytes)
 {
     PL_TRY(pl_gguf_lay_out(plan, model, arena, l));
-    PL_TRY(emit_header(l, 0, NULL));
+    PL_TRY(emit_header(l, 0, NULL, 0));
     if (s->max_shard > 0 && file_bytes(&l->shard[0]) > s->max_shard) {
         /* What the headers take before tensors come in. */
         pl_gguf_shard empty[2] = { { 0 } };
         pl_gguf_layout bare = *l;
         bare.shard = empty;
         bare.shards = 2;
-        for (int i = 0; i < 2; i++) PL_TRY(emit_header(&bare, i, NULL));
+        for (int i = 0; i < 2; i++) PL_TRY(emit_header(&bare, i, NULL, 0));
         PL_TRY(pl_gguf_cut(l, s->max_shard, empty[0].header, empty[1].header, arena));
-        for (int i = 0; i < l->shards; i++) PL_TRY(emit_header(l, i, NULL));
+        for (int i = 0; i < l->shards; i++) PL_TRY(emit_header(l, i, NULL, 0));
     }
     s->files = l->shards;
     *bytes = 0;
@@ -302,7 +312,7 @@ static pl_status gguf_begin(pl_sink *s, const char *path, const pl_plan *plan, c
         if (!state->part) code = PL_E_MEMORY;
     }
     for (int i = 0; i < state->files && code == PL_OK; i++) {
-        code = emit_header(&l, i, state->file[i]);
+        code = emit_header(&l, i, state->file[i], 0);
         if (code == PL_OK) code = place_parts(state, &l, i);
     }
     pl_arena_destroy(arena);

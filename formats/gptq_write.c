@@ -1,26 +1,33 @@
-/* gptq_write.c: folders in GPTQ's layout, as a sink: words of codes and scales stand in columns. What is written is
- * "gptq", the first version of it, whose zero points are stored less one; all are the middle of the codes. */
+/* gptq_write.c: folders in GPTQ's layout, as two sinks: words of codes and scales stand in columns. "gptq", the first
+ * version of it, has zero points stored less one. */
 #include <string.h>
 
 #include "formats/hf_ints.h"
 #include "formats/registry.h"
 
-static const char title[] = "GPTQ";
+static bool holds(const pl_type *type) { return type->scheme == &pl_scheme_ints; }
 
-enum { WHOLE = 32 };            /* rows and columns come in multiples: their codes fill words */
+static const pl_ints_format format = { "GPTQ", "[u]int{2,3,4,8}[-g{32,64,128}]", holds, &pl_dtypes[PL_F16] };
+
+static bool is_first(const pl_sink *s) { return s->ops == &pl_sink_gptq; }
+
+enum {
+    WHOLE = 32,                 /* rows and columns come in multiples: their codes fill words */
+    CHUNK = 1024                /* zero points at a time: whole words */
+};
 
 static pl_type gptq_form(const pl_sink *s, pl_type wish, const pl_tensor *t)
 {
-    return pl_ints_form(wish, t, &pl_dtypes[PL_F16]);
+    return pl_ints_form(&format, s, wish, t);
 }
 
 static pl_status gptq_resolve(pl_sink *s, const pl_model *model, const pl_tensor *t, pl_type wish, pl_packed *out,
                               const char **name, pl_arena *arena)
 {
-    PL_TRY(pl_ints_resolve(title, model, t, wish, out, name, arena));
+    PL_TRY(pl_ints_resolve(&format, model, t, wish, out, name, arena));
     if (out->type.scheme != &pl_scheme_ints || (t->rows % WHOLE == 0 && t->cols % WHOLE == 0)) return PL_OK;
     return pl_fail(PL_E_WISH, "%s has rows and columns in multiples of %d, '%s' has %lld and %lld; --keep can leave it "
-                   "as it is", title, WHOLE, t->name, (long long)t->rows, (long long)t->cols);
+                   "as it is", format.title, WHOLE, t->name, (long long)t->rows, (long long)t->cols);
 }
 
 /* ---- tensors ---- */
@@ -37,9 +44,10 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
     int64_t of_zeros[2] = { groups, pl_bits_words(rows, p->type.bits) };
     int first = pl_ints_add(f, step, "qweight", "I32", 2, turned);
     int second = pl_ints_add(f, step, "scales", scales->dtype->safetensors, 2, of_scales);
-    bool all = pl_ints_add(f, step, "qzeros", "I32", 2, of_zeros) >= 0 &&
-               pl_ints_add(f, step, "g_idx", "I32", 1, &p->cols) >= 0;
-    if (first < 0 || second < 0 || !all) return PL_E_MEMORY;
+    int third = pl_ints_add(f, step, "qzeros", "I32", 2, of_zeros);
+    if (first < 0 || second < 0 || third < 0 || pl_ints_add(f, step, "g_idx", "I32", 1, &p->cols) < 0)
+        return PL_E_MEMORY;
+    if (p->nparts > 2) f->place[p->part[2].id] = (pl_folder_place){ .tensor = third, .bytes = p->part[2].bytes };
     f->place[codes->id] = (pl_folder_place){ .tensor = first, .bytes = codes->bytes, .rows = rows, .cols = words };
     f->place[scales->id] = (pl_folder_place){ .tensor = second, .bytes = scales->bytes, .rows = rows, .cols = groups };
     return PL_OK;
@@ -62,13 +70,13 @@ static void put_pattern(pl_json_writer *w, const char *path)
     pl_json_end(w);
 }
 
-static pl_status quantization(pl_folder *f, const pl_type *type)
+static pl_status quantization(pl_folder *f, const pl_type *type, bool first)
 {
     pl_json_writer *w;
     PL_TRY(pl_json_writer_create(&w));
     pl_json_begin_object(w, NULL);
     pl_json_put_int(w, "bits", type->bits);
-    pl_json_put_text(w, "checkpoint_format", "gptq");
+    pl_json_put_text(w, "checkpoint_format", first ? "gptq" : "gptq_v2");
     pl_json_put_bool(w, "desc_act", false);
     pl_json_begin_object(w, "dynamic");
     pl_ints_left_out(f, put_pattern, w);
@@ -76,15 +84,14 @@ static pl_status quantization(pl_folder *f, const pl_type *type)
     pl_json_put_int(w, "group_size", type->group ? type->group : -1);
     pl_json_put_bool(w, "lm_head", false);
     pl_json_put_text(w, "quant_method", "gptq");
-    pl_json_put_bool(w, "sym", true);
+    pl_json_put_bool(w, "sym", type->symmetric);
     return pl_ints_config(f, w);
 }
 
 static pl_status fill(pl_folder *f, pl_sink *s)
 {
-    pl_type type;
-    PL_TRY(pl_ints_tensors(f, title, add_codes, &type));
-    return quantization(f, &type);
+    PL_TRY(pl_ints_tensors(f, s, &format, add_codes));
+    return quantization(f, &((pl_ints_folder *)s->state)->type, is_first(s));
 }
 
 /* ---- operations ---- */
@@ -94,8 +101,8 @@ static pl_status gptq_size(pl_sink *s, const pl_plan *plan, const pl_model *mode
     return pl_folder_size(s, plan, model, fill, bytes);
 }
 
-/* Zero points, and the group of each column. */
-static pl_status write_rest(pl_folder *f, const pl_packed *p)
+/* Zero points if all are the middle, and the group of each column. */
+static pl_status write_rest(pl_folder *f, const pl_packed *p, bool first)
 {
     int qzeros = f->place[p->part[1].id].tensor + 1, bits = p->type.bits;
     int64_t pitch = pl_bits_words(p->rows, bits) * 4, groups = groups_of(p);
@@ -104,12 +111,12 @@ static pl_status write_rest(pl_folder *f, const pl_packed *p)
     int32_t *group = pl_alloc(p->cols, sizeof *group);
     pl_status code = codes && words && group ? PL_OK : PL_E_MEMORY;
     if (code == PL_OK) {
-        memset(codes, (1 << (bits - 1)) - 1, (size_t)p->rows);
+        memset(codes, (1 << (bits - 1)) - first, (size_t)p->rows);
         pl_bits_pack(codes, p->rows, bits, words);
         for (int64_t i = 0; i < p->cols; i++) group[i] = (int32_t)(i / width);
         code = pl_folder_write(f, qzeros + 1, 0, group, (size_t)p->cols * sizeof *group);
     }
-    for (int64_t g = 0; g < groups && code == PL_OK; g++)
+    for (int64_t g = 0; p->type.symmetric && g < groups && code == PL_OK; g++)
         code = pl_folder_write(f, qzeros, g * pitch, words, (size_t)pitch);
     pl_free(codes);
     pl_free(words);
@@ -119,23 +126,45 @@ static pl_status write_rest(pl_folder *f, const pl_packed *p)
 
 static pl_status gptq_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model)
 {
-    PL_TRY(pl_folder_begin(s, path, plan, model, fill));
+    PL_TRY(pl_ints_begin(s, path, plan, model, fill, 1));
     for (int i = 0; i < plan->steps; i++)
-        if (pl_ints_coded(&plan->step[i])) PL_TRY(write_rest(s->state, &plan->step[i].out));
+        if (pl_ints_coded(&plan->step[i])) PL_TRY(write_rest(s->state, &plan->step[i].out, is_first(s)));
     return PL_OK;
 }
 
-const pl_sink_ops pl_sink_gptq = {
-    .name = "gptq",
-    .extension = "",
-    .flags = PL_SINK_ANY_ORDER | PL_SINK_FOLDER | PL_SINK_AS_STORED | PL_SINK_RESUMES,
-    .state_size = sizeof(pl_folder),
-    .form = gptq_form,
-    .resolve = gptq_resolve,
-    .size = gptq_size,
-    .file_name = pl_folder_file_name,
-    .begin = gptq_begin,
-    .put = pl_folder_put,
-    .finish = pl_folder_finish,
-    .close = pl_folder_close,
-};
+/* None is 0; of each, one less. */
+static void pack_less(const uint8_t *zeros, int64_t n, int bits, uint8_t *words)
+{
+    uint8_t less[CHUNK];
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        int64_t some = pl_min64(CHUNK, n - at);
+        for (int64_t i = 0; i < some; i++) less[i] = (uint8_t)(zeros[at + i] - 1);
+        pl_bits_pack(less, some, bits, words + at * bits / 8);
+    }
+}
+
+static pl_status gptq_put(pl_sink *s, const pl_part *part, int64_t offset, const void *bytes, size_t len)
+{
+    bool first = is_first(s);
+    if (part->role != PL_ZEROS) return pl_folder_put(s, part, offset, bytes, len);
+    if (first && memchr(bytes, 0, len))
+        return pl_fail(PL_E_WISH, "%s's first version cannot hold a zero point of 0, as the codes have; gptq-v2 can",
+                       format.title);
+    return pl_ints_put_zeros(s->state, part, offset, bytes, len, false, first ? pack_less : pl_bits_pack);
+}
+
+#define OPERATIONS                                                                                 \
+    .extension = "",                                                                               \
+    .flags = PL_SINK_ANY_ORDER | PL_SINK_FOLDER | PL_SINK_AS_STORED | PL_SINK_RESUMES,             \
+    .state_size = sizeof(pl_ints_folder),                                                          \
+    .form = gptq_form,                                                                             \
+    .resolve = gptq_resolve,                                                                       \
+    .size = gptq_size,                                                                             \
+    .file_name = pl_folder_file_name,                                                              \
+    .begin = gptq_begin,                                                                           \
+    .put = gptq_put,                                                                               \
+    .finish = pl_folder_finish,                                                                    \
+    .close = pl_folder_close
+
+const pl_sink_ops pl_sink_gptq = { .name = "gptq", OPERATIONS };
+const pl_sink_ops pl_sink_gptq_v2 = { .name = "gptq-v2", OPERATIONS };

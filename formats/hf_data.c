@@ -1,9 +1,11 @@
 /* hf_data.c: reading weights of a Hugging Face checkpoint, from windows or from the map. */
 #include "formats/hf_data.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "core/half.h"
+#include "formats/hf_words.h"
 
 enum {
     SLAB_BYTES = 1 << 16,           /* of a transposed tensor, read or turned at a time */
@@ -16,9 +18,8 @@ static const pl_hf_weight *weight_of(const pl_source *s, int tensor)
     return &state->weight[tensor];
 }
 
-/* Bytes of a stored tensor: in the map, or read into scratch. */
-static pl_status stored(const pl_hf_state *state, const pl_st_tensor *from, int64_t offset, int64_t len,
-                        pl_arena *scratch, const uint8_t **out)
+pl_status pl_hf_stored(const pl_hf_state *state, const pl_st_tensor *from, int64_t offset, int64_t len,
+                       pl_arena *scratch, const uint8_t **out)
 {
     if (state->map) {
         *out = state->map[from->file] + from->offset + offset;
@@ -64,12 +65,10 @@ static pl_status read_pieces(pl_file *file, int64_t offset, int64_t step, int64_
     return PL_OK;
 }
 
-/* Rows first .. first+count-1 of the matrix, which are columns of what is stored, gathered in scratch. */
-static pl_status gather(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t, int64_t first,
-                        int64_t count, pl_arena *scratch, const uint8_t **out)
+pl_status pl_hf_gather(const pl_hf_state *state, const pl_st_tensor *from, int unit, int64_t rows, int64_t cols,
+                       int64_t first, int64_t count, pl_arena *scratch, const uint8_t **out)
 {
-    int unit = w->dtype->bytes;
-    int64_t row_bytes = t->rows * unit, piece = count * unit, to_pitch = t->cols * unit;
+    int64_t row_bytes = rows * unit, piece = count * unit, to_pitch = cols * unit;
     uint8_t *to = PL_NEW(scratch, uint8_t, count * to_pitch);
     if (!to) return PL_E_MEMORY;
     *out = to;
@@ -77,16 +76,16 @@ static pl_status gather(const pl_hf_state *state, const pl_hf_weight *w, const p
     bool pieces = !state->map && row_bytes - piece > SKIPPED_BYTES;
     int64_t pitch = pieces ? piece : row_bytes;
     int64_t slab = pl_max64(1, SLAB_BYTES / (state->map ? piece : pitch));
-    for (int64_t at = 0; at < t->cols; at += slab) {
-        int64_t n = pl_min64(slab, t->cols - at), offset = at * row_bytes + first * unit;
-        const uint8_t *from;
+    for (int64_t at = 0; at < cols; at += slab) {
+        int64_t n = pl_min64(slab, cols - at), offset = at * row_bytes + first * unit;
+        const uint8_t *bytes;
         pl_arena_mark mark = pl_arena_save(scratch);
         if (pieces)
-            PL_TRY(read_pieces(state->set.file[w->from->file], w->from->offset + offset, row_bytes, piece, n,
-                               scratch, &from));
+            PL_TRY(read_pieces(state->set.file[from->file], from->offset + offset, row_bytes, piece, n, scratch,
+                               &bytes));
         else
-            PL_TRY(stored(state, w->from, offset, (n - 1) * row_bytes + piece, scratch, &from));
-        turn(unit, from, pitch, count, n, to + at * unit, to_pitch);
+            PL_TRY(pl_hf_stored(state, from, offset, (n - 1) * row_bytes + piece, scratch, &bytes));
+        turn(unit, bytes, pitch, count, n, to + at * unit, to_pitch);
         pl_arena_restore(scratch, mark);
     }
     return PL_OK;
@@ -96,9 +95,10 @@ static pl_status gather(const pl_hf_state *state, const pl_hf_weight *w, const p
 static pl_status stored_rows(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t,
                              int64_t first, int64_t count, pl_arena *scratch, const uint8_t **out)
 {
-    if (w->transposed) return gather(state, w, t, first, count, scratch, out);
+    if (w->transposed)
+        return pl_hf_gather(state, w->from, w->dtype->bytes, t->rows, t->cols, first, count, scratch, out);
     int64_t row_bytes = t->cols * w->dtype->bytes;
-    return stored(state, w->from, (w->before + first) * row_bytes, count * row_bytes, scratch, out);
+    return pl_hf_stored(state, w->from, (w->before + first) * row_bytes, count * row_bytes, scratch, out);
 }
 
 /* ---- parts with so many bytes for each row ---- */
@@ -128,22 +128,43 @@ static pl_status codes_of_bytes(const pl_hf_state *state, const pl_hf_weight *w,
     const uint8_t *bytes;
     uint8_t *codes = PL_ZNEW(scratch, uint8_t, part->bytes);
     if (!codes) return PL_E_MEMORY;
-    PL_TRY(stored(state, w->from, first * t->cols, count * t->cols, scratch, &bytes));
+    PL_TRY(pl_hf_stored(state, w->from, first * t->cols, count * t->cols, scratch, &bytes));
     for (int64_t r = 0; r < count; r++)
         for (int64_t c = 0; c < t->cols; c++) codes[r * part->stride + c] = bytes[r * t->cols + c] ^ 0x80;
     part->ptr = codes;
     return PL_OK;
 }
 
+/* Zero points, or the number of a whole matrix. */
+static pl_status read_third(const pl_hf_state *state, const pl_hf_weight *w, int64_t first, pl_packed *p,
+                            pl_arena *scratch)
+{
+    pl_part *part = &p->part[2];
+    float number;
+    if (part->role == PL_GLOBAL) {
+        PL_TRY(pl_hf_stored(state, w->biases, 0, part->bytes, scratch, &part->ptr));
+        memcpy(&number, part->ptr, sizeof number);
+        if (number > 0.0f && number <= FLT_MAX) return PL_OK;
+        return pl_fail(PL_E_INPUT, "%s: '%s' should be a finite number above 0, is %g",
+                       pl_hf_place(&state->set, w->biases), w->biases->name, (double)number);
+    }
+    uint8_t *zeros = PL_NEW(scratch, uint8_t, part->bytes);
+    if (!zeros) return PL_E_MEMORY;
+    part->ptr = zeros;
+    return pl_hf_words_zeros(state, w, part->stride, first, p->rows, zeros, scratch);
+}
+
 static pl_status grouped_packed(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t, int64_t first,
                                 int64_t count, pl_packed *out, pl_arena *scratch)
 {
     const pl_st_tensor *const from[] = { w->from, w->scales, w->biases };
+    if (w->words != PL_WORDS_ROWS) return pl_hf_words_packed(state, w, t->cols, first, count, out, scratch);
     PL_TRY(pl_packed_init(out, t->type, count, t->cols));
     for (int i = 0; i < out->nparts; i++) {
         pl_part *part = &out->part[i];
+        if (i == 2 && part->role != PL_BIASES) return read_third(state, w, first, out, scratch);
         if (i == 0 && !strcmp(w->from->dtype, "I8")) PL_TRY(codes_of_bytes(state, w, t, first, part, scratch));
-        else PL_TRY(stored(state, from[i], (w->before + first) * part->stride, part->bytes, scratch, &part->ptr));
+        else PL_TRY(pl_hf_stored(state, from[i], (w->before + first) * part->stride, part->bytes, scratch, &part->ptr));
         if (i > 0) PL_TRY(check_scales(state, from[i], part, w->before + first));
     }
     return PL_OK;
@@ -175,7 +196,7 @@ static pl_status stored_scales(const pl_hf_state *state, const pl_hf_weight *w, 
     *block = part->stride ? first / p->granule : 0;
     int64_t end = part->stride ? pl_ceil_div(first + count, p->granule) * part->stride : part->bytes;
     int64_t offset = *block * part->stride, n = (end - offset) / dtype->bytes;
-    PL_TRY(stored(state, w->scales, offset, n * dtype->bytes, scratch, out));
+    PL_TRY(pl_hf_stored(state, w->scales, offset, n * dtype->bytes, scratch, out));
     int64_t bad = pl_dtype_find_nonfinite(dtype, *out, n);
     if (bad < 0) return PL_OK;
     int64_t across = part->stride ? part->stride / dtype->bytes : 1;
@@ -192,7 +213,7 @@ static pl_status scaled_rows(const pl_hf_state *state, const pl_hf_weight *w, co
     const uint8_t *codes, *scales;
     int64_t block, row_bytes = t->cols * w->dtype->bytes;
     PL_TRY(layout_of(t, &p));
-    PL_TRY(stored(state, w->from, first * row_bytes, count * row_bytes, scratch, &codes));
+    PL_TRY(pl_hf_stored(state, w->from, first * row_bytes, count * row_bytes, scratch, &codes));
     PL_TRY(stored_scales(state, w, &p, first, count, scratch, &scales, &block));
     pl_type one_row = t->type;
     one_row.group_rows = 0;
@@ -215,7 +236,7 @@ static pl_status scaled_packed(const pl_hf_state *state, const pl_hf_weight *w, 
     int64_t block;
     PL_TRY(layout_of(t, &whole));
     PL_TRY(pl_packed_rows(&whole, first, count, out));
-    PL_TRY(stored(state, w->from, first * t->cols * w->dtype->bytes, out->part[0].bytes, scratch,
+    PL_TRY(pl_hf_stored(state, w->from, first * t->cols * w->dtype->bytes, out->part[0].bytes, scratch,
                   &out->part[0].ptr));
     return stored_scales(state, w, &whole, first, count, scratch, &out->part[1].ptr, &block);
 }
@@ -231,6 +252,7 @@ pl_status pl_hf_weight_rows(const pl_hf_state *state, const pl_hf_weight *w, con
         memcpy(out, w->values + first * t->cols, (size_t)values * sizeof *out);
         return PL_OK;
     }
+    if (w->words != PL_WORDS_ROWS) return pl_hf_words_rows(state, w, t->cols, first, count, out, scratch);
     if (w->scales && by_rows(t)) return grouped_rows(state, w, t, first, count, out, scratch);
     if (w->scales) return scaled_rows(state, w, t, first, count, out, scratch);
     PL_TRY(stored_rows(state, w, t, first, count, scratch, &bytes));
@@ -255,9 +277,9 @@ pl_status pl_hf_packed(pl_source *s, int tensor, int64_t first, int64_t count, p
     const pl_tensor *t = &s->model->tensor[tensor];
     const pl_hf_weight *w = weight_of(s, tensor);
     if (w->scales && by_rows(t)) return grouped_packed(s->state, w, t, first, count, out, scratch);
-    if (w->scales) return scaled_packed(s->state, w, t, first, count, out, scratch);
+    if (w->scales && !w->unordered) return scaled_packed(s->state, w, t, first, count, out, scratch);
     PL_TRY(pl_packed_init(out, t->type, count, t->cols));
-    if (w->from && w->offset == 0.0f)
+    if (w->from && w->offset == 0.0f && !w->unordered)
         return stored_rows(s->state, w, t, first, count, scratch, &out->part[0].ptr);
     float *values = PL_NEW(scratch, float, count * t->cols);
     if (!values) return PL_E_MEMORY;
@@ -274,7 +296,7 @@ void pl_hf_advise(pl_source *s, int tensor, int64_t first, int64_t count)
     if (!w->from || pl_packed_init(&row, t->type, 1, t->cols) != PL_OK) return;
     int64_t row_bytes = w->offset != 0.0f ? t->cols * w->dtype->bytes : row.part[0].bytes;
     int64_t offset = (w->before + first) * row_bytes, len = count * row_bytes;
-    if (w->transposed) {            /* every range has a piece of every stored row */
+    if (w->transposed || w->words != PL_WORDS_ROWS) {   /* every range has a piece of every stored row */
         offset = 0;
         len = w->from->bytes;
     }

@@ -14,9 +14,9 @@ enum { MAX_BLOCK = 1 << 16 };       /* rows or columns that share a scale; real 
 
 static pl_status refuse(const char *key, const char *method, const char *format, const char *origin)
 {
-    return pl_fail(PL_E_INPUT, "%s: '%s'%s%.40s%s%.40s: this checkpoint is quantized already; only F32, F16, "
-                   "BF16 and 8-bit floats can be read, these with quant_method fp8 or with "
-                   "compressed-tensors' format float-quantized, and its formats pack-quantized and int-quantized",
+    return pl_fail(PL_E_INPUT, "%s: '%s'%s%.40s%s%.40s: this checkpoint is quantized in a way that cannot be read; "
+                   "known are quant_method fp8, gptq, awq and compressed-tensors with float-quantized, pack-quantized, "
+                   "int-quantized, nvfp4-pack-quantized or mxfp4-pack-quantized",
                    origin, key, method ? " of " : "", method ? method : "", format ? ", " : "", format ? format : "");
 }
 
@@ -88,11 +88,6 @@ static bool is_fp8(const pl_st_tensor *t)
     return !strcmp(t->dtype, "F8_E4M3") || !strcmp(t->dtype, "F8_E5M2");
 }
 
-static const char *place_of(const pl_st_set *set, const pl_st_tensor *t)
-{
-    return pl_file_path(set->file[t->file]);
-}
-
 pl_status pl_hf_fp8_consumes(const pl_hf_fp8 *fp8, const pl_st_set *set, const pl_st_tensor *t,
                              bool *consumed)
 {
@@ -106,20 +101,11 @@ pl_status pl_hf_fp8_consumes(const pl_hf_fp8 *fp8, const pl_st_set *set, const p
         const pl_st_tensor *weight = pl_st_find(set, t->name, len);
         if (!weight || !is_fp8(weight))
             return pl_fail(PL_E_INPUT, "%s: tensor '%s' should belong to an F8_E4M3 or F8_E5M2 tensor "
-                           "'%.*s', which is %s", place_of(set, t), t->name, (int)len, t->name,
+                           "'%.*s', which is %s", pl_hf_place(set, t), t->name, (int)len, t->name,
                            weight ? weight->dtype : "missing");
         *consumed = true;
     }
     return PL_OK;
-}
-
-/* "3 x 5", "1" for no dimensions */
-static const char *shape_text(const pl_st_tensor *t, char *out, size_t size)
-{
-    size_t len = (size_t)snprintf(out, size, t->dims ? "" : "1");
-    for (int i = 0; i < t->dims && len < size; i++)
-        len += (size_t)snprintf(out + len, size - len, i ? " x %lld" : "%lld", (long long)t->shape[i]);
-    return out;
 }
 
 /* Which codes share a scale, by the shape of both. */
@@ -142,14 +128,14 @@ static pl_status match_shapes(const pl_hf_fp8 *fp8, const pl_st_tensor *w, const
                  (long long)blocks_across, (int)fp8->rows, (int)fp8->cols);
     return pl_fail(PL_E_INPUT, "%s: the scales '%s' should be 1, %lld for the rows%s of a matrix of "
                    "%lld x %lld, are %s", place, s->name, (long long)high, blocks, (long long)high,
-                   (long long)wide, shape_text(s, found, sizeof found));
+                   (long long)wide, pl_hf_shape(s->shape, s->dims, found, sizeof found));
 }
 
 pl_status pl_hf_fp8_type(const pl_hf_fp8 *fp8, const pl_st_set *set, const pl_st_tensor *weight,
                          pl_type *type, const pl_st_tensor **scales)
 {
     const pl_dtype *codes = pl_dtype_by_safetensors(weight->dtype);
-    const char *place = place_of(set, weight);
+    const char *place = pl_hf_place(set, weight);
     *scales = NULL;
     if (!fp8->scaled) return PL_OK;
     for (int i = 0; i < PL_COUNT(suffixes); i++) {
@@ -168,8 +154,7 @@ pl_status pl_hf_fp8_type(const pl_hf_fp8 *fp8, const pl_st_set *set, const pl_st
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %d dimensions and scales, expected 2", place,
                        weight->name, (int)weight->dims);
     const pl_dtype *dtype = pl_dtype_by_safetensors((*scales)->dtype);
-    bool wide = dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
-    if (!wide && dtype != &pl_dtypes[PL_F8_E8M0])
+    if (!pl_hf_floats(*scales) && dtype != &pl_dtypes[PL_F8_E8M0])
         return pl_fail(PL_E_INPUT, "%s: the scales '%s' are stored as %s; expected F32, F16, BF16 or F8_E8M0",
                        place, (*scales)->name, (*scales)->dtype);
     int32_t rows, cols;

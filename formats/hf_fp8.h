@@ -3,8 +3,7 @@
 #define FORMATS_HF_FP8_H
 
 #include "core/json.h"
-#include "core/packed.h"
-#include "formats/safetensors.h"
+#include "formats/hf_parts.h"
 
 typedef struct pl_hf_fp8 {
     bool scaled;                /* weights of 8-bit floats have scales */

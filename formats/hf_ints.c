@@ -8,55 +8,57 @@
 
 static const char weight_end[] = "weight";
 
-static bool is_float(const pl_type *type)
+static bool is_float_dtype(const pl_dtype *dtype)
 {
-    const pl_dtype *dtype = type->element;
-    bool wide = dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
-    return type->scheme == &pl_scheme_plain && wide;
+    return dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
 }
+
+static bool is_float(const pl_type *type) { return type->scheme == &pl_scheme_plain && is_float_dtype(type->element); }
 
 /* ---- types ---- */
 
-pl_type pl_ints_form(pl_type wish, const pl_tensor *t, const pl_dtype *scale)
+pl_type pl_ints_form(const pl_ints_format *format, const pl_sink *s, pl_type wish, const pl_tensor *t)
 {
-    if (wish.scheme != &pl_scheme_ints) return wish;
+    if (!format->holds(&wish)) return wish;
     if (t->id.role == PL_TOKEN_EMBD || t->id.role == PL_OUTPUT)
         return is_float(&t->type) ? t->type : pl_type_plain(PL_BF16);
-    bool again = t->type.scheme == &pl_scheme_ints || t->type.scheme == &pl_scheme_affine;
-    if (!wish.scale) wish.scale = scale ? scale : again ? t->type.scale : NULL;
+    bool again = t->type.scheme != &pl_scheme_plain && is_float_dtype(t->type.scale);
+    if (wish.scheme == &pl_scheme_ints && s->symmetric) wish.symmetric = true;
+    if (!wish.scale) wish.scale = format->scale ? format->scale : again ? t->type.scale : NULL;
     return pl_type_scales_like(wish, t->type.element);
 }
 
-pl_status pl_ints_resolve(const char *title, const pl_model *model, const pl_tensor *t, pl_type wish, pl_packed *out,
-                          const char **name, pl_arena *arena)
+pl_status pl_ints_resolve(const pl_ints_format *format, const pl_model *model, const pl_tensor *t, pl_type wish,
+                          pl_packed *out, const char **name, pl_arena *arena)
 {
     const pl_arch *arch = pl_arch_find(model->arch);
     const pl_arch_tensor *row = arch ? pl_arch_row_of(arch, t->id) : NULL;
     bool matrix = t->flags & PL_TENSOR_MATRIX;
-    PL_TRY(pl_folder_check(model, title));
+    PL_TRY(pl_folder_check(model, format->title));
     if (!row || row->transposed || model->hp.encoder)
-        return pl_fail(PL_E_WISH, "%s is not written of '%s' models", title, model->arch);
-    if (matrix && !is_float(&wish) && !(wish.scheme == &pl_scheme_ints && wish.symmetric))
-        return pl_fail(PL_E_WISH, "%s cannot hold '%s' as %s; it has int{2,3,4,8}[-g{32,64,128}] and floats", title,
-                       t->name, pl_type_name(&wish));
+        return pl_fail(PL_E_WISH, "%s is not written of '%s' models", format->title, model->arch);
+    if (matrix && !is_float(&wish) && !format->holds(&wish))
+        return pl_fail(PL_E_WISH, "%s cannot hold '%s' as %s; it has %s and floats", format->title, t->name,
+                       pl_type_name(&wish), format->types);
     *out = (pl_packed){ .type = matrix ? wish : t->type, .rows = t->rows, .cols = t->cols };
     *name = pl_arch_name(arch, PL_NAMES_HF, t->id, arena);
     if (*name) return PL_OK;
     return pl_fail(PL_E_WISH, "tensor '%s' has no place in a Hugging Face '%s' model", t->name, model->arch);
 }
 
-/* The one type of all codes. */
+/* The one type of all codes, whatever floats scales are. */
 static pl_status type_of_codes(const pl_folder *f, pl_type *out)
 {
     const pl_plan *plan = f->plan;
     *out = (pl_type){ 0 };
     for (int i = 0; i < plan->steps; i++) {
-        const pl_type *type = &plan->step[i].out.type;
+        pl_type type = plan->step[i].out.type;
         if (!pl_ints_coded(&plan->step[i])) continue;
-        if (!out->scheme) *out = *type;
-        if (type->bits != out->bits || type->group != out->group)
+        if (!out->scheme) *out = type;
+        if (is_float_dtype(type.scale)) type.scale = out->scale;
+        if (!pl_type_equal(&type, out))
             return pl_fail(PL_E_WISH, "%s is written with codes of one type, not of %s and %s", f->title,
-                           pl_type_name(out), pl_type_name(type));
+                           pl_type_name(out), pl_type_name(&type));
     }
     if (out->scheme) return PL_OK;
     return pl_fail(PL_E_WISH, "no matrix gets codes, so this would not be %s; --to dense writes floats", f->title);
@@ -73,14 +75,14 @@ static void add_floats(pl_folder *f, const pl_step *step)
     f->place[p->part[0].id] = (pl_folder_place){ .tensor = tensor, .bytes = p->part[0].bytes };
 }
 
-pl_status pl_ints_tensors(pl_folder *f, const char *title, pl_status (*add_codes)(pl_folder *f, const pl_step *step),
-                          pl_type *type)
+pl_status pl_ints_tensors(pl_folder *f, pl_sink *s, const pl_ints_format *format,
+                          pl_status (*add_codes)(pl_folder *f, const pl_step *step))
 {
     f->format = "pt";
     f->library = "transformers";
-    f->title = title;
+    f->title = format->title;
     PL_TRY(pl_folder_start(f));
-    PL_TRY(type_of_codes(f, type));
+    PL_TRY(type_of_codes(f, &((pl_ints_folder *)s->state)->type));
     for (int i = 0; i < f->plan->steps; i++) {
         const pl_step *step = &f->plan->step[i];
         if (pl_ints_coded(step)) PL_TRY(add_codes(f, step));
@@ -95,6 +97,56 @@ int pl_ints_add(pl_folder *f, const pl_step *step, const char *end, const char *
 {
     const char *name = pl_arena_format(f->arena, "%.*s%s", stem_of(step->name), step->name, end);
     return name ? pl_folder_add(f, name, dtype, dims, shape) : -1;
+}
+
+/* ---- data ---- */
+
+int pl_ints_zero_rows(const pl_type *type)
+{
+    if (type->scheme != &pl_scheme_ints || type->symmetric) return 1;
+    int rows = 1;
+    while (rows * type->bits % 32) rows *= 2;
+    return rows;
+}
+
+pl_status pl_ints_begin(pl_sink *s, const char *path, const pl_plan *plan, const pl_model *model,
+                        pl_folder_fill *fill, int rows)
+{
+    const pl_ints_folder *state = s->state;     /* the plan's size, and so the type, is known */
+    int several = pl_ints_zero_rows(&state->type) > rows ? pl_ints_zero_rows(&state->type) : rows;
+    for (int i = 0; i < plan->steps; i++) {
+        const pl_step *step = &plan->step[i];
+        int64_t height = pl_plan_range_rows(plan, step);
+        if (pl_ints_coded(step) && height < step->out.rows && height % several)
+            return pl_fail(PL_E_WISH, "%s takes %d rows of '%s' at once, for which --memory leaves too little",
+                           s->ops->name, several, step->name);
+    }
+    return pl_folder_begin(s, path, plan, model, fill);
+}
+
+pl_status pl_ints_put_zeros(pl_ints_folder *state, const pl_part *part, int64_t offset, const uint8_t *zeros,
+                            size_t len, bool down, pl_ints_pack *pack)
+{
+    pl_folder *f = &state->folder;
+    int tensor = f->place[part->id].tensor, bits = state->type.bits;
+    const int64_t *shape = f->tensor[tensor].shape;
+    int64_t groups = part->stride, first = offset / groups, count = (int64_t)len / groups;
+    int64_t words = pl_bits_words(count, bits), before = first * bits / 32;
+    uint8_t *column = pl_alloc(count, 1), *packed = pl_alloc(words, 4), *turned = pl_alloc(words * groups, 4);
+    pl_status code = column && packed && turned ? PL_OK : PL_E_MEMORY;
+    for (int64_t g = 0; g < groups && code == PL_OK; g++) {
+        for (int64_t r = 0; r < count; r++) column[r] = zeros[r * groups + g];
+        pack(column, count, bits, packed);
+        if (!down)
+            code = pl_folder_write(f, tensor, (g * shape[1] + before) * 4, packed, (size_t)words * 4);
+        for (int64_t i = 0; down && i < words; i++) memcpy(turned + (i * groups + g) * 4, packed + i * 4, 4);
+    }
+    if (down && code == PL_OK)
+        code = pl_folder_write(f, tensor, before * groups * 4, turned, (size_t)(words * groups) * 4);
+    pl_free(column);
+    pl_free(packed);
+    pl_free(turned);
+    return code;
 }
 
 /* ---- config.json ---- */

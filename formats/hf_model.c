@@ -64,6 +64,15 @@ static pl_status open_weights(const char *path, const char *folder, pl_arena *ar
     return pl_fail(PL_E_INPUT, "%s: neither %s nor %s is there", folder, weights_name, index_name);
 }
 
+static pl_status side_bytes(const char *path, int64_t *bytes)
+{
+    pl_file *file;
+    PL_TRY(pl_file_open(path, &file));
+    *bytes = pl_file_size(file);
+    pl_file_close(file);
+    return PL_OK;
+}
+
 /* Everything the model consists of: none of it may be an output. What says what the weights are goes with them into
  * other folders, so it must lie in this one. */
 static pl_status list_files(pl_source *s, const char *folder, const pl_st_set *set)
@@ -76,16 +85,20 @@ static pl_status list_files(pl_source *s, const char *folder, const pl_st_set *s
     static const char *const other[] = { index_name, "modules.json", "README.md" };
     char path[PATH_MAX];
     const char **list = s->file = PL_NEW(s->arena, const char *, set->files + PL_COUNT(side) + PL_COUNT(other));
-    if (!list) return PL_E_MEMORY;
+    pl_side *sides = PL_NEW(s->arena, pl_side, PL_COUNT(side));
+    if (!list || !sides) return PL_E_MEMORY;
     for (int i = 0; i < PL_COUNT(side) + PL_COUNT(other); i++) {
         bool goes_along = i < PL_COUNT(side);
         if (!in_folder(folder, goes_along ? side[i] : other[i - PL_COUNT(side)], path)) continue;
         if (goes_along) PL_TRY(pl_st_check_link(folder, path));
         list[s->files] = pl_arena_text(s->arena, path, strlen(path));
         if (!list[s->files++]) return PL_E_MEMORY;
-        if (goes_along) s->model->sides = s->files;
+        if (!goes_along) continue;
+        pl_side *to = &sides[s->model->sides++];
+        *to = (pl_side){ .name = side[i], .path = list[s->files - 1] };
+        PL_TRY(side_bytes(to->path, &to->bytes));
     }
-    s->model->side = list;
+    s->model->side = sides;
     for (int i = 0; i < set->files; i++) s->file[s->files++] = pl_file_path(set->file[i]);
     return PL_OK;
 }
@@ -142,23 +155,27 @@ static pl_status decode_vector(pl_source *s, const pl_tensor *row, pl_hf_weight 
     return code;
 }
 
-/* The same for a weight with MLX's or compressed-tensors' scales of groups; *mine false: it has none. */
+/* The same for a weight with scales of groups, as MLX, compressed-tensors, GPTQ and AWQ have them; *mine false: it has
+ * none. */
 static pl_status describe_groups(pl_source *s, const pl_arch_tensor *row, const pl_st_tensor *from, int64_t before,
                               pl_tensor *t, pl_hf_weight *w, bool *mine)
 {
     pl_hf_state *state = s->state;
     const pl_hparams *hp = &s->model->hp;
     bool vector = row->cols(hp) == 1;
-    pl_mlx_parts parts;
-    int64_t cols = vector ? row->rows(hp) : row->cols(hp);
+    pl_hf_parts parts;
+    int64_t cols = vector ? row->rows(hp) : row->cols(hp), rows = from->dims > 1 ? from->shape[from->dims - 2] : 1;
     PL_TRY(pl_mlx_type_read(&state->mlx, &state->set, from, cols, &t->type, &parts));
-    if (!parts.scales) PL_TRY(pl_ct_type_read(&state->ct, &state->set, from, cols, &t->type, &parts.scales));
+    if (!parts.scales) PL_TRY(pl_ct_type_read(&state->ct, &state->set, from, cols, &t->type, &parts));
+    if (!parts.scales) PL_TRY(pl_gptq_type_read(&state->gptq, &state->set, from, cols, &t->type, &rows, &parts));
     *mine = parts.scales != NULL;
     if (!*mine) return PL_OK;
-    *w = (pl_hf_weight){ .from = from, .scales = parts.scales, .biases = parts.biases, .before = before,
-                         .dtype = t->type.element };
+    *w = (pl_hf_weight){ .from = from, .scales = parts.scales, .biases = parts.third, .order = parts.order,
+                         .before = before, .dtype = t->type.element, .coded = t->type, .words = parts.words,
+                         .less = parts.less, .unordered = parts.unordered };
+    if (w->unordered) t->type = pl_type_plain(PL_F32);
     t->name = from->name;
-    t->rows = from->shape[from->dims - 2];
+    t->rows = rows;
     t->cols = cols;
     t->flags = row->keep ? 0 : PL_TENSOR_MATRIX;
     if (!vector) return PL_OK;
@@ -220,6 +237,14 @@ static pl_status count_experts(const pl_model *model, const pl_st_tensor *from, 
                    from->dims ? (long long)from->shape[0] : 0LL);
 }
 
+/* Does config.json say, or leave open, that the model has no such tensor, which others have? */
+static bool is_left_out(const pl_arch *arch, pl_id id, const pl_json *config, const char *origin)
+{
+    const char *flag = id.role < 0 ? NULL : pl_arch_row_of(arch, id)->flag;
+    bool said = false;
+    return flag && config && pl_json_bool(config, flag, false, origin, &said) == PL_OK && !said;
+}
+
 /* One tensor of the files -> one of the model, or one for each expert. */
 static pl_status add_tensor(pl_source *s, const pl_arch *arch, const pl_st_tensor *from)
 {
@@ -231,7 +256,12 @@ static pl_status add_tensor(pl_source *s, const pl_arch *arch, const pl_st_tenso
     int count = 1;
     pl_mlx_resolve(arch, from->name, &alias);
     pl_ct_rename(&state->ct, alias.name);
-    if (!pl_arch_identify(arch, PL_NAMES_HF, alias.name, &id))
+    pl_gptq_rename(&state->gptq, alias.name);
+    bool known = pl_arch_identify(arch, PL_NAMES_HF, alias.name, &id), none = false;
+    if (!known || is_left_out(arch, id, state->gptq.config, origin))
+        PL_TRY(pl_gptq_is_no_bias(&state->gptq, &state->set, from, &none));
+    if (none) return PL_OK;
+    if (!known)
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' is none of a %s model", origin, from->name,
                        arch->name);
     if (id.role < 0) return PL_OK;
@@ -269,7 +299,8 @@ static pl_status add_tensors(pl_source *s, pl_hf_state *state, const pl_arch *ar
         const pl_st_tensor *from = &set->tensor[i];
         bool consumed;
         PL_TRY(pl_hf_fp8_consumes(&state->fp8, set, from, &consumed));
-        if (consumed || pl_mlx_consumes(&state->mlx, set, from) || pl_ct_consumes(&state->ct, set, from)) continue;
+        consumed = consumed || pl_mlx_consumes(&state->mlx, set, from) || pl_ct_consumes(&state->ct, set, from);
+        if (consumed || pl_gptq_consumes(&state->gptq, set, from)) continue;
         PL_TRY(add_tensor(s, arch, from));
     }
     return PL_OK;
@@ -335,13 +366,16 @@ static pl_status read_model(pl_source *s, const char *path, const char *folder,
     if (!pl_json_is(config, PL_JSON_OBJECT)) return pl_fail(PL_E_INPUT, "%s: should be an object", origin);
     PL_TRY(pl_mlx_config(config, origin, &state->mlx));
     if (!state->mlx.quantization) PL_TRY(pl_ct_config(config, origin, &state->ct));
-    if (!state->mlx.quantization && !state->ct.groups) PL_TRY(pl_hf_fp8_config(config, origin, &state->fp8));
+    if (!state->mlx.quantization && !state->ct.groups) PL_TRY(pl_gptq_config(config, origin, &state->gptq));
+    bool others = state->mlx.quantization || state->ct.groups || state->gptq.there;
+    if (!others) PL_TRY(pl_hf_fp8_config(config, origin, &state->fp8));
     PL_TRY(read_config(config, origin, &arch, &model->hp));
     if (model->hp.encoder) PL_TRY(pl_hf_pooling_read(folder, &model->hp.pooling));
     model->arch = arch->name;
     PL_TRY(open_weights(path, folder, s->arena, &state->set));
     PL_TRY(add_tensors(s, state, arch));
     state->mlx = (pl_mlx){ 0 };             /* config.json goes */
+    state->gptq.config = NULL;
     int stored = model->tensors;
     PL_TRY(add_rope_factors(s, state, config));
     PL_TRY(pl_model_index(model, s->arena));
@@ -370,7 +404,9 @@ static pl_status open_model(pl_source *s, const char *path, const pl_open_option
     PL_TRY(pl_json_load(config_path, &config));
     pl_status code = read_model(s, path, folder, config, config_path, options->pre);
     pl_json_free(config);
-    if (code == PL_OK && options->how == PL_OPEN_MAP) code = map_files(s, s->state);
+    /* Where words stand in columns a few rows lie everywhere: too many windows. */
+    bool map = options->how == PL_OPEN_MAP || ((pl_hf_state *)s->state)->gptq.there;
+    if (code == PL_OK && map) code = map_files(s, s->state);
     return code;
 }
 
@@ -389,4 +425,6 @@ const pl_source_ops pl_source_hf = {
     .rows = pl_hf_rows,
     .packed = pl_hf_packed,
     .advise = pl_hf_advise,
+    .file_of = pl_hf_file_of,
+    .verify = pl_hf_verify,
 };

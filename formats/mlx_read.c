@@ -53,31 +53,14 @@ static pl_status read_entry(const pl_mlx *mlx, const char *path, bool *said, pl_
 
 /* ---- tensors ---- */
 
-/* "X.": how many bytes of a name that ends so; 0: it does not. */
-static size_t stem_of(const char *name, const char *end)
-{
-    size_t len = strlen(name), tail = strlen(end);
-    bool ends = len > tail + 1 && !strcmp(name + len - tail, end) && name[len - tail - 1] == '.';
-    return ends ? len - tail : 0;
-}
-
-static const pl_st_tensor *beside(const pl_st_set *set, const char *name, size_t stem, const char *end)
-{
-    char other[PL_MAX_NAME + 16];
-    int len = snprintf(other, sizeof other, "%.*s%s", (int)stem, name, end);
-    return pl_st_find(set, other, (size_t)len);
-}
-
 bool pl_mlx_consumes(const pl_mlx *mlx, const pl_st_set *set, const pl_st_tensor *t)
 {
-    size_t stem = stem_of(t->name, scales_end);
-    if (!stem) stem = stem_of(t->name, biases_end);
-    if (!stem) stem = stem_of(t->name, global_end);
-    const pl_st_tensor *weight = mlx->quantization && stem ? beside(set, t->name, stem, weight_end) : NULL;
+    size_t stem = pl_hf_stem(t->name, scales_end);
+    if (!stem) stem = pl_hf_stem(t->name, biases_end);
+    if (!stem) stem = pl_hf_stem(t->name, global_end);
+    const pl_st_tensor *weight = mlx->quantization && stem ? pl_hf_beside(set, t->name, stem, weight_end) : NULL;
     return weight && !strcmp(weight->dtype, "U32");
 }
-
-static const char *place_of(const pl_st_set *set, const pl_st_tensor *t) { return pl_file_path(set->file[t->file]); }
 
 /* All dimensions but the last are the weight's. */
 static bool same_rows(const pl_st_tensor *a, const pl_st_tensor *b)
@@ -86,57 +69,56 @@ static bool same_rows(const pl_st_tensor *a, const pl_st_tensor *b)
     return !memcmp(a->shape, b->shape, (size_t)(a->dims - 1) * sizeof *a->shape);
 }
 
-static pl_status check_shapes(const pl_st_set *set, const pl_st_tensor *w, const pl_mlx_parts *parts)
+static pl_status check_shapes(const pl_st_set *set, const pl_st_tensor *w, const pl_hf_parts *parts)
 {
-    const pl_st_tensor *s = parts->scales, *b = parts->biases;
+    const pl_st_tensor *s = parts->scales, *b = parts->third;
     if (w->dims < 2)
-        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %d dimensions and scales, expected 2", place_of(set, w),
+        return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %d dimensions and scales, expected 2", pl_hf_place(set, w),
                        w->name, (int)w->dims);
     if (!same_rows(w, s))
-        return pl_fail(PL_E_INPUT, "%s: the scales '%s' have not as many rows as '%s'", place_of(set, s), s->name,
+        return pl_fail(PL_E_INPUT, "%s: the scales '%s' have not as many rows as '%s'", pl_hf_place(set, s), s->name,
                        w->name);
     bool bytes = !strcmp(s->dtype, "U8");
     if (bytes != !b)
         return pl_fail(PL_E_INPUT, "%s: the scales '%s' are stored as %s, so there should be %sbiases beside them",
-                       place_of(set, s), s->name, s->dtype, bytes ? "no " : "");
+                       pl_hf_place(set, s), s->name, s->dtype, bytes ? "no " : "");
     if (b && (!same_rows(s, b) || s->shape[s->dims - 1] != b->shape[b->dims - 1] || strcmp(s->dtype, b->dtype)))
-        return pl_fail(PL_E_INPUT, "%s: the biases '%s' should have the shape and type of '%s'", place_of(set, b),
+        return pl_fail(PL_E_INPUT, "%s: the biases '%s' should have the shape and type of '%s'", pl_hf_place(set, b),
                        b->name, s->name);
     return PL_OK;
 }
 
-/* The type that a row of so many words and scales for `cols` values has. */
-static bool find_type(int64_t words, int64_t scales, int64_t cols, const char *dtype, pl_type *out)
+/* The type that a row of so many words and scales, which are in t, for `cols` values has. */
+static bool find_type(int64_t words, int64_t scales, int64_t cols, const pl_st_tensor *t, pl_type *out)
 {
     int64_t all_bits;
     if (cols <= 0 || scales <= 0 || !pl_mul_ok(words, 32, &all_bits) || all_bits % cols || cols % scales) return false;
     int64_t bits = all_bits / cols, group = cols / scales;
-    if (!strcmp(dtype, "U8")) return pl_mlx_find_floats(bits, group, out);
-    const pl_dtype *scale = pl_dtype_by_safetensors(dtype);
-    bool wide = scale == &pl_dtypes[PL_F32] || scale == &pl_dtypes[PL_F16] || scale == &pl_dtypes[PL_BF16];
-    if (!wide || !pl_mlx_has_affine(bits, group)) return false;
+    if (!strcmp(t->dtype, "U8")) return pl_mlx_find_floats(bits, group, out);
+    const pl_dtype *scale = pl_hf_floats(t);
+    if (!scale || !pl_mlx_has_affine(bits, group)) return false;
     *out = pl_type_affine((int)bits, (int)group, scale);
     return true;
 }
 
 pl_status pl_mlx_type_read(const pl_mlx *mlx, const pl_st_set *set, const pl_st_tensor *weight, int64_t cols,
-                           pl_type *type, pl_mlx_parts *parts)
+                           pl_type *type, pl_hf_parts *parts)
 {
-    size_t stem = stem_of(weight->name, weight_end);
-    *parts = (pl_mlx_parts){ 0 };
+    size_t stem = pl_hf_stem(weight->name, weight_end);
+    *parts = (pl_hf_parts){ 0 };
     if (!mlx->quantization || strcmp(weight->dtype, "U32") || !stem) return PL_OK;
-    parts->scales = beside(set, weight->name, stem, scales_end);
-    parts->biases = beside(set, weight->name, stem, biases_end);
-    const char *place = place_of(set, weight);
+    parts->scales = pl_hf_beside(set, weight->name, stem, scales_end);
+    parts->third = pl_hf_beside(set, weight->name, stem, biases_end);
+    const char *place = pl_hf_place(set, weight);
     if (!parts->scales)
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' is stored as U32, but there is no '%.*s%s'", place, weight->name,
                        (int)stem, weight->name, scales_end);
-    if (beside(set, weight->name, stem, global_end))
+    if (pl_hf_beside(set, weight->name, stem, global_end))
         return pl_fail(PL_E_INPUT, "%s: '%.*s%s': scales of whole matrices are not supported", place, (int)stem,
                        weight->name, global_end);
     PL_TRY(check_shapes(set, weight, parts));
     int64_t words = weight->shape[weight->dims - 1], scales = parts->scales->shape[weight->dims - 1];
-    if (!find_type(words, scales, cols, parts->scales->dtype, type))
+    if (!find_type(words, scales, cols, parts->scales, type))
         return pl_fail(PL_E_INPUT, "%s: tensor '%s' has %lld words and %lld scales of %s for rows of %lld values: no "
                        "way to quantize that MLX has", place, weight->name, (long long)words, (long long)scales,
                        parts->scales->dtype, (long long)cols);

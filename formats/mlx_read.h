@@ -3,16 +3,12 @@
 #define FORMATS_MLX_READ_H
 
 #include "core/json.h"
-#include "core/packed.h"
-#include "formats/safetensors.h"
+#include "formats/hf_parts.h"
 
 typedef struct pl_mlx {
     const pl_json *quantization;        /* of config.json, as long as that is there; NULL: no such folder */
     const char *origin;
 } pl_mlx;
-
-/* Parts of one weight, or of one stack of them. */
-typedef struct pl_mlx_parts { const pl_st_tensor *scales, *biases; } pl_mlx_parts;
 
 /* What config.json says: `out` without quantization if that is nothing of MLX's. PL_E_INPUT if "quantization" is there
  * and cannot be understood. */
@@ -23,6 +19,6 @@ bool pl_mlx_consumes(const pl_mlx *mlx, const pl_st_set *set, const pl_st_tensor
  * what config.json says of its module. *parts is empty for a weight without
  * scales. PL_E_INPUT names the tensor, what was expected and what was found. */
 pl_status pl_mlx_type_read(const pl_mlx *mlx, const pl_st_set *set, const pl_st_tensor *weight, int64_t cols,
-                           pl_type *type, pl_mlx_parts *parts);
+                           pl_type *type, pl_hf_parts *parts);
 
 #endif

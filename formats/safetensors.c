@@ -371,8 +371,16 @@ static const char *shard_name(const pl_st_set *set, const pl_st_tensor *t)
     return slash ? slash + 1 : path;
 }
 
+/* What is wrong and harms nobody who only reads. */
+static pl_status odd(bool strict, const char *sentence)
+{
+    if (strict) return pl_fail(PL_E_INPUT, "%s", sentence);
+    pl_log(PL_LOG_WARN, "%s", sentence);
+    return PL_OK;
+}
+
 /* Both lists in order of names: every mapped tensor is where the map says. */
-static pl_status compare_with_map(const pl_st_set *set, mapped *list, int count, const char *index)
+static pl_status compare_with_map(const pl_st_set *set, mapped *list, int count, const char *index, bool strict)
 {
     int extra = 0, first_extra = 0, at = 0;
     qsort(list, (size_t)count, sizeof *list, compare_mapped);
@@ -388,23 +396,26 @@ static pl_status compare_with_map(const pl_st_set *set, mapped *list, int count,
     }
     if (at < set->tensors && extra == 0) first_extra = at;
     extra += set->tensors - at;
-    if (extra)
-        pl_log(PL_LOG_WARN, "%s does not list %d tensor%s of its shards: '%s'%s", index, extra,
-               extra == 1 ? "" : "s", set->tensor[first_extra].name, extra == 1 ? "" : ", ...");
-    return PL_OK;
+    if (!extra) return PL_OK;
+    char sentence[PL_ERROR_BYTES];
+    const pl_st_tensor *first = &set->tensor[first_extra];
+    snprintf(sentence, sizeof sentence, "%s does not list %d tensor%s of its shards: '%s'%s", index, extra,
+             extra == 1 ? "" : "s", first->name, extra == 1 ? "" : ", ...");
+    return odd(strict, sentence);
 }
 
 /* Some writers put the size as a fraction or a float: only a comparison, never a size to us. */
-static void check_total(const pl_json *json, const pl_st_set *set, const char *index)
+static pl_status check_total(const pl_json *json, const pl_st_set *set, const char *index, bool strict)
 {
     const pl_json *metadata = pl_json_get(json, "metadata");
     const pl_json *total = pl_json_get(metadata, "total_size");
     double bytes = 0, said;
     for (int i = 0; i < set->tensors; i++) bytes += (double)set->tensor[i].bytes;
-    if (!pl_json_is(total, PL_JSON_NUMBER)) return;
-    if (pl_json_as_number(total, index, "total_size", &said) == PL_OK && said != bytes)
-        pl_log(PL_LOG_WARN, "%s: total_size is %.0f, the tensors have %.0f bytes", index,
-               said, bytes);
+    if (!pl_json_is(total, PL_JSON_NUMBER)) return PL_OK;
+    if (pl_json_as_number(total, index, "total_size", &said) != PL_OK || said == bytes) return PL_OK;
+    char sentence[PL_ERROR_BYTES];
+    snprintf(sentence, sizeof sentence, "%s: total_size is %.0f, the tensors have %.0f bytes", index, said, bytes);
+    return odd(strict, sentence);
 }
 
 pl_status pl_st_open_index(const char *folder, const char *index, pl_arena *arena, pl_st_set *out)
@@ -416,8 +427,22 @@ pl_status pl_st_open_index(const char *folder, const char *index, pl_arena *aren
     PL_TRY(pl_json_load(index, &json));
     pl_status code = read_map(json, index, &list, &count);
     if (code == PL_OK) code = open_shards(folder, index, list, count, arena, out);
-    if (code == PL_OK) code = compare_with_map(out, list, count, index);
-    if (code == PL_OK) check_total(json, out, index);
+    if (code == PL_OK) code = compare_with_map(out, list, count, index, false);
+    if (code == PL_OK) code = check_total(json, out, index, false);
+    pl_free(list);
+    pl_json_free(json);
+    return code;
+}
+
+pl_status pl_st_check_index(const pl_st_set *set, const char *index)
+{
+    pl_json *json;
+    mapped *list = NULL;
+    int count = 0;
+    PL_TRY(pl_json_load(index, &json));
+    pl_status code = read_map(json, index, &list, &count);
+    if (code == PL_OK) code = compare_with_map(set, list, count, index, true);
+    if (code == PL_OK) code = check_total(json, set, index, true);
     pl_free(list);
     pl_json_free(json);
     return code;

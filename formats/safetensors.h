@@ -29,6 +29,8 @@ pl_status pl_st_open_file(const char *path, pl_arena *arena, pl_st_set *out);
 /* The files that weight_map of an index names, which lie in `folder`. A tensor the index does not
  * list and a wrong total_size are warnings. */
 pl_status pl_st_open_index(const char *folder, const char *index, pl_arena *arena, pl_st_set *out);
+/* What is a warning there is PL_E_INPUT here: the index and the shards it was opened with say the same. */
+pl_status pl_st_check_index(const pl_st_set *set, const char *index);
 void pl_st_close(pl_st_set *set);
 /* The tensor whose name is the first `len` bytes of `name`, or NULL. O(log n). */
 const pl_st_tensor *pl_st_find(const pl_st_set *set, const char *name, size_t len);

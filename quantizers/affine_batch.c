@@ -13,11 +13,17 @@ void pl_affine_round(const pl_dtype *stored, float *x, int n)
         for (int i = 0; i < n; i++) x[i] = pl_bf16_to_f32(pl_f32_to_bf16(x[i]));
 }
 
-static void store(const pl_dtype *stored, const float *x, int n, uint8_t *out)
+void pl_affine_store(const pl_dtype *stored, const float *x, int n, uint8_t *out)
 {
     if (stored == &pl_dtypes[PL_F16]) pl_f32_to_f16_row(x, out, n);
     else if (stored == &pl_dtypes[PL_BF16]) pl_f32_to_bf16_row(x, out, n);
     else memcpy(out, x, (size_t)n * sizeof *x);
+}
+
+float pl_affine_not_zero(const pl_dtype *stored, float scale)
+{
+    if (scale > 0.0f) return scale;
+    return stored == &pl_dtypes[PL_F16] ? 0x1p-10f : stored == &pl_dtypes[PL_BF16] ? 0x1p-7f : 0x1p-23f;
 }
 
 /* Groups are whole words, and rows whole groups: the streams of all rows are one. */
@@ -27,8 +33,8 @@ void pl_affine_put(const pl_group_rows *r, const affine_batch *b, int64_t first,
     int64_t at = first * type->scale->bytes;
     uint8_t *codes = r->part[0] + first * type->group * type->bits / 8;
     pl_bits_pack(b->codes, (int64_t)groups * type->group, type->bits, codes);
-    store(type->scale, b->scale, groups, r->part[1] + at);
-    store(type->scale, b->bias, groups, r->part[2] + at);
+    pl_affine_store(type->scale, b->scale, groups, r->part[1] + at);
+    pl_affine_store(type->scale, b->bias, groups, r->part[2] + at);
 }
 
 /* In eight sums: the order is fixed, and compilers may use vectors. n: a multiple of 8. */

@@ -14,6 +14,11 @@ typedef struct affine_batch {
 
 /* To the floats that the type stores. */
 void pl_affine_round(const pl_dtype *stored, float *x, int n);
+/* As these floats. */
+void pl_affine_store(const pl_dtype *stored, const float *x, int n, uint8_t *out);
+/* The scale, >= 0, or what compressed-tensors gives values that are all zeros, which makes no trouble where it
+ * divides. */
+float pl_affine_not_zero(const pl_dtype *stored, float scale);
 /* Writes the first `groups` of b to the parts of r, as its groups first, first + 1, ...; scale and bias as stored. */
 void pl_affine_put(const pl_group_rows *r, const affine_batch *b, int64_t first, int groups);
 /* Groups of `mine` with less weighted error than those of `out` replace them, errors in double precision of what

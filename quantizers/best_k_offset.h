@@ -58,12 +58,12 @@ PL_INLINE void bk_fit_lines(const bk_values *v, const bk_form f, const bk_lines_
             for (int b = 0; b < e.highs; b++) {
                 vf low = bottom + step * v_every(e.low_first + e.low_step * (float)a);
                 vf high = top - step * v_every(e.high_first + e.high_step * (float)b);
-                sums = bk_measure(x, weight, f, (high - low) / v_every((float)f.high), low, false);
+                sums = bk_measure(x, weight, f, (high - low) / v_every((float)f.high), low, BK_SUMS);
                 bk_line line = bk_fit_line(&sums, sum_w, sum_x);
                 bk_better_line(&line, &best);
             }
         for (int k = 0; k < e.settle; k++) {
-            sums = bk_measure(x, weight, f, best.scale, best.low, false);
+            sums = bk_measure(x, weight, f, best.scale, best.low, BK_SUMS);
             bk_line line = bk_fit_line(&sums, sum_w, sum_x);
             bk_better_line(&line, &best);
         }
@@ -76,10 +76,10 @@ PL_INLINE void bk_fit_lines(const bk_values *v, const bk_form f, const bk_lines_
 PL_INLINE void bk_store_lines(const bk_values *v, const bk_form f, const bk_lines_effort e, const float *scales,
                               const float *lows, bk_state *out)
 {
-    float cost[K_SUBS], target[K_SUBS];
+    float cost[BK_SUBS], target[BK_SUBS];
     for (int s = 0; s < f.subs; s += PL_LANES) {
         vf scale = v_at(scales + s, 1), low = v_at(lows + s, 1), sum_w = v_at(v->sum_w + s, 1);
-        bk_sums sums = bk_measure(v->x + s * f.n, v->weight + s * f.n, f, scale, low, false);
+        bk_sums sums = bk_measure(v->x + s * f.n, v->weight + s * f.n, f, scale, low, BK_SUMS);
         bk_put(f, out, s, scale, low, &sums);
         v_put(v_max(sums.ll - sums.l * sums.l / sum_w, v_every(0.0f)), cost + s);
     }
@@ -90,7 +90,7 @@ PL_INLINE void bk_store_lines(const bk_values *v, const bk_form f, const bk_line
         v_put(v_max(v_every(0.0f) - low, v_every(0.0f)), target + s);
     }
     bk_levels(f, target, v->sum_w, 0, f.level_high, e.tries, out->min, out->low);
-    bk_evaluate(v, f, out);
+    bk_evaluate(v, f, BK_BOTH, out);
 }
 
 /* Scale and minimum of the blocks by least squares, all codes as they are. */
@@ -98,7 +98,7 @@ PL_INLINE void bk_refit_lines(const bk_values *v, const bk_form f, bk_state *sta
 {
     bk_state next = *state;
     for (int b = 0; b < f.subs; b += f.per_block) {
-        float terms[5][K_SUBS], sum[5];
+        float terms[5][BK_SUBS], sum[5];
         for (int i = 0, s = b; i < f.per_block; i++, s++) {
             float scale = state->scale[s], low = state->low[s];
             terms[0][i] = scale * scale * state->ll[s];
@@ -117,7 +117,7 @@ PL_INLINE void bk_refit_lines(const bk_values *v, const bk_form f, bk_state *sta
         bk_every(next.d + b, f.per_block, pl_f16_to_f32(pl_f32_to_f16(d)));
         bk_every(next.min + b, f.per_block, pl_f16_to_f32(pl_f32_to_f16(min)));
     }
-    bk_evaluate(v, f, &next);
+    bk_evaluate(v, f, BK_BOTH, &next);
     bk_take_better(f, &next, state);
 }
 
@@ -161,7 +161,7 @@ PL_INLINE void bk_move_lines(const bk_values *v, const bk_form f, bk_state *stat
 /* Improves `state`, which has the reference's blocks and their errors. */
 PL_INLINE void bk_search_lines(const bk_values *v, const bk_form f, const bk_lines_effort e, bk_state *state)
 {
-    float scales[K_SUBS], lows[K_SUBS];
+    float scales[BK_SUBS], lows[BK_SUBS];
     bk_state own;
     bk_fit_lines(v, f, e, state, scales, lows);
     bk_store_lines(v, f, e, scales, lows, &own);

@@ -261,5 +261,5 @@ const pl_method pl_method_best = {
 const pl_method pl_method_rtn = {
     .name = "rtn", .summary = "round to nearest with the reference scale of each block",
     .scope = PL_SCOPE_ROWS, .flags = PL_METHOD_EXACT,
-    .accepts = accepts, .scratch = scratch, .encode = encode,
+    .accepts = accepts, .scratch = scratch, .reach = reach, .encode = encode,
 };

@@ -17,6 +17,7 @@ void pl_group_encoders_init(pl_group_encoders *list, unsigned cpu_flags)
     pl_group_encoders_affine(list);
     pl_group_encoders_micro(list);
     pl_group_encoders_ints(list);
+    pl_group_encoders_fp8(list);
 #if defined(PL_X86)
     if (cpu_flags & PL_CPU_AVX2) {
         pl_group_encoders_affine_avx2(list);
@@ -44,12 +45,17 @@ int pl_groups_kind(const pl_type *type)
         pl_type_scaled(&pl_dtypes[PL_F4_E2M1], &pl_dtypes[PL_F8_E4M3], 1, 16),
         pl_type_scaled(&pl_dtypes[PL_F8_E4M3], &pl_dtypes[PL_F8_E8M0], 1, 32),
     };
+    pl_type alone = *type, rows = pl_type_scaled(&pl_dtypes[PL_F8_E4M3], type->scale, 1, 0);
+    if (type->scale == &pl_dtypes[PL_F8_E4M3]) alone.global = false;
     for (int i = 0; i < PL_COUNT(micro); i++)
-        if (pl_type_equal(type, &micro[i])) return PL_GROUPS_MICRO;
+        if (pl_type_equal(&alone, &micro[i])) return PL_GROUPS_MICRO;
+    bool floats = type->scale == &pl_dtypes[PL_F32] || type->scale == &pl_dtypes[PL_F16] ||
+                  type->scale == &pl_dtypes[PL_BF16];
+    if (floats && pl_type_equal(type, &rows)) return PL_GROUPS_FP8;
     bool group = type->group == 32 || type->group == 64 || type->group == 128;
     bool bits = (type->bits >= 2 && type->bits <= 6) || type->bits == 8;
     if (!type->scale || !bits) return -1;
-    if (type->scheme == &pl_scheme_ints) return type->symmetric && (group || !type->group) ? PL_GROUPS_INTS : -1;
+    if (type->scheme == &pl_scheme_ints) return group || !type->group ? PL_GROUPS_INTS : -1;
     return type->scheme == &pl_scheme_affine && group ? PL_GROUPS_AFFINE : -1;
 }
 
@@ -83,8 +89,9 @@ static pl_group_rows group_at(const pl_group_rows *r, int64_t group)
     bool scaled = r->type->scheme == &pl_scheme_scaled;
     one.part[0] = r->part[0] + (scaled ? group * (width / r->type->element->block * r->type->element->bytes)
                                        : row * pl_bits_words(r->cols, r->type->bits) * 4 + col * r->type->bits / 8);
+    bool zeros = r->type->scheme == &pl_scheme_ints;
     for (int i = 1; i < 3; i++)
-        if (r->part[i]) one.part[i] = r->part[i] + group * r->type->scale->bytes;
+        if (r->part[i]) one.part[i] = r->part[i] + group * (i == 2 && zeros ? 1 : r->type->scale->bytes);
     return one;
 }
 
@@ -94,7 +101,7 @@ static pl_status check_range(const pl_group_rows *r, const pl_input *in, int64_t
 {
     const pl_dtype *scale = r->type->scale;
     int64_t width = width_of(r), values = r->rows * r->cols, groups = values / width, bad = -1;
-    for (int i = 1; i < 3 && bad < 0; i++)
+    for (int i = 1; i < (r->type->scheme == &pl_scheme_ints ? 2 : 3) && bad < 0; i++)
         if (r->part[i]) bad = pl_dtype_find_nonfinite(scale, r->part[i], groups);
     int64_t larger = scale == &pl_dtypes[PL_F8_E4M3] ? pl_strip_find_larger(r->w, values, 448.0f * 6.0f) : -1;
     if (larger >= 0 && (bad < 0 || larger / width < bad)) bad = larger / width;
@@ -142,25 +149,34 @@ pl_status pl_groups_encode(const pl_input *in, bool best, const float *h, pl_mea
                            int64_t count, pl_packed *rows, pl_arena *arena)
 {
     int64_t strip = pl_strip_rows(in->cols, count);
-    float *w = PL_NEW(arena, float, strip * in->cols);
+    float *w = PL_NEW(arena, float, strip * in->cols), number = 1.0f;
     pl_group_encoder encode = pl_groups_encoder(&rows->type, best);
+    pl_type type = rows->type;
+    if (type.global) {                  /* scales are divided by that, so values are multiplied */
+        memcpy(&number, rows->part[2].ptr, sizeof number);
+        number = 1.0f / number;
+        memcpy((uint8_t *)(uintptr_t)rows->part[2].ptr, &number, sizeof number);
+        type.global = false;
+    }
     if (!w) return PL_E_MEMORY;
     for (int64_t done = 0; done < count; done += strip) {
         int64_t n = pl_min64(strip, count - done);
-        pl_group_rows r = { .type = &rows->type, .source = floats_of(in), .w = w, .h = h, .rows = n, .cols = in->cols };
+        pl_group_rows r = { .type = &type, .source = floats_of(in), .w = w, .h = h, .rows = n, .cols = in->cols };
         /* the caller's buffers are writable; a part's pointer is const for those who read weights */
-        for (int i = 0; i < rows->nparts; i++)
+        for (int i = 0; i < rows->nparts - rows->type.global; i++)
             r.part[i] = (uint8_t *)(uintptr_t)rows->part[i].ptr + done * rows->part[i].stride;
         pl_arena_mark mark = pl_arena_save(arena);
         PL_TRY(pl_rows(in, first + done, n, w, arena));
         pl_arena_restore(arena, mark);
+        for (int64_t i = 0; rows->type.global && i < n * in->cols; i++) w[i] *= number;
         if (pl_find_nonfinite(w, n * in->cols) >= 0) {
             PL_TRY(encode_nonfinite(encode, &r, w, in, first + done));
         } else {
             encode(&r);
             PL_TRY(check_range(&r, in, first + done, 0));
         }
-        if (costs.weight && rows->type.scheme != &pl_scheme_ints) pl_mean_settle_groups(&r, costs);
+        bool settled = rows->type.scheme != &pl_scheme_ints && rows->type.group;
+        if (costs.weight && settled) pl_mean_settle_groups(&r, costs);
     }
     return PL_OK;
 }

@@ -6,13 +6,13 @@
 
 #include "quantizers/k_search.h"
 
-/* Values in a block; blocks taken at once where sub-blocks have 16 values and where they have 32. */
-enum { K_VALUES = 256, K_ONE = 1, K_PAIR = PL_LANES > 8 ? 2 : 1, K_SUBS = 16 };
+/* Values in a block; blocks taken at once: one, a pair where one would not fill the lanes or keep them busy, and many
+ * by moves. */
+enum { K_VALUES = 256, K_ONE = 1, K_PAIR = PL_LANES > 8 ? 2 : 1, K_MANY = 128, K_SUBS = 16 };
 
 /* What the searches found for up to 16 sub-blocks. */
 typedef struct k_found {
     float scale[K_SUBS], low[K_SUBS], inverse[K_SUBS], bottom[K_SUBS], weights[K_SUBS];
-    float moved[K_VALUES];          /* the codes of pl_k_search_moves, [batch][value][lane] */
 } k_found;
 
 /* A block before its bytes are put together: f16 scales, codes of scales (Q3_K counted from -32) and minimums, codes
@@ -21,6 +21,43 @@ typedef struct k_stored {
     uint16_t d[2];
     uint8_t scales[K_SUBS], mins[K_SUBS], codes[K_VALUES];
 } k_stored;
+
+/* Sum, or the largest, of n = 8 or 16 numbers: halves onto each other, the same order everywhere. */
+PL_INLINE float k_fold(const float *x, int n, bool largest)
+{
+#if PL_LANES >= 8
+    __m256 eight = _mm256_loadu_ps(x);
+    if (n > 8) {
+        __m256 other = _mm256_loadu_ps(x + 8);
+        eight = largest ? _mm256_max_ps(eight, other) : _mm256_add_ps(eight, other);
+    }
+    __m128 a = _mm256_castps256_ps128(eight), b = _mm256_extractf128_ps(eight, 1);
+    a = largest ? _mm_max_ps(a, b) : _mm_add_ps(a, b);
+    b = _mm_movehl_ps(a, a);
+    a = largest ? _mm_max_ps(a, b) : _mm_add_ps(a, b);
+    b = _mm_movehdup_ps(a);
+    return _mm_cvtss_f32(largest ? _mm_max_ss(a, b) : _mm_add_ss(a, b));
+#else
+    float t[K_SUBS];
+    memcpy(t, x, (size_t)n * sizeof *t);
+    for (int step = n / 2; step; step /= 2)
+        for (int i = 0; i < step; i++)
+            t[i] = !largest ? t[i] + t[i + step] : t[i] > t[i + step] ? t[i] : t[i + step];
+    return t[0];
+#endif
+}
+
+/* Of n = 8 or 16 numbers the one of largest magnitude; of equals the first; 0 if all are NaN.
+ * x has room for PL_LANES numbers. */
+PL_INLINE float k_largest(const float *x, int n)
+{
+    float magnitude[K_SUBS];
+    unsigned less = 0;
+    for (int i = 0; i < n; i += PL_LANES) v_put(v_max(v_abs(v_at(x + i, 1)), v_every(0.0f)), magnitude + i);
+    float most = k_fold(magnitude, n, true);
+    for (int i = 0; i < n; i += PL_LANES) less |= v_bits(v_less(v_at(magnitude + i, 1), v_every(most))) << i;
+    return most > 0.0f ? x[__builtin_ctz(~less)] : 0.0f;
+}
 
 /* Sum of squares of each sub-block's block. */
 PL_INLINE void k_squares(const float *w, int n, int blocks, float sums[K_SUBS])
@@ -108,13 +145,24 @@ PL_INLINE void k_second_level(const k_found *found, int b, int subs, int top, bo
                     : k_levels(min, subs, top, mins);
 }
 
+/* Eight codes. */
+PL_INLINE uint64_t k_eight(const uint8_t *codes)
+{
+    uint64_t x;
+    memcpy(&x, codes, 8);
+    return x;
+}
+
 /* 2-bit codes: byte l of each half holds values l, l + 32, l + 64 and l + 96 of it. */
 PL_INLINE void k_put_pairs(const uint8_t *codes, uint8_t *qs)
 {
+    const uint64_t low = 0x0303030303030303u;
     for (int half = 0; half < 2; half++, codes += 128, qs += 32)
-        for (int l = 0; l < 32; l++)
-            qs[l] = (uint8_t)((codes[l] & 3) | (codes[l + 32] & 3) << 2 | (codes[l + 64] & 3) << 4 |
-                              (codes[l + 96] & 3) << 6);
+        for (int l = 0; l < 32; l += 8) {
+            uint64_t x = (k_eight(codes + l) & low) | (k_eight(codes + l + 32) & low) << 2 |
+                         (k_eight(codes + l + 64) & low) << 4 | (k_eight(codes + l + 96) & low) << 6;
+            memcpy(qs + l, &x, 8);
+        }
 }
 
 /* w -> stored by ggml's rule; K_PAIR or K_ONE blocks as in every k_find. */
@@ -207,15 +255,6 @@ PL_INLINE void k_fit_symmetric(const float *w, const float *h, int range, bool s
     }
 }
 
-/* The scale of largest magnitude; of equals the first. */
-PL_INLINE float k_largest(const float *scale)
-{
-    float largest = 0.0f;
-    for (int s = 0; s < 16; s++)
-        if (fabsf(scale[s]) > fabsf(largest)) largest = scale[s];
-    return largest;
-}
-
 /* Codes of a symmetric search, for a scale that was stored as zero. */
 PL_INLINE void k_searched_symmetric(const float *x, float inverse, int range, uint8_t *codes)
 {
@@ -226,45 +265,131 @@ PL_INLINE void k_searched_symmetric(const float *x, float inverse, int range, ui
     }
 }
 
-PL_INLINE void k_find_q3_k(const float *w, const float *h, k_stored *out)
+/* Scales of `n` sub-blocks of w, which `subs` lists, after that many rounds of moves; then it lists those where a
+ * further round might move codes, whose number is returned. */
+PL_INLINE int k_move_listed(const float *w, int rounds, int *subs, int n, float *scale)
 {
-    k_found found;
-    float d = 0.0f;
+    enum { CHAINS = 3, AT_ONCE = CHAINS * PL_LANES };
+    int more = 0;
+    for (int first = 0; first < n; first += AT_ONCE) {
+        float values[AT_ONCE * 16], found[PL_LANES];
+        for (int i = 0; i < AT_ONCE; i++)
+            memcpy(values + i * 16, w + subs[first + i < n ? first + i : first] * 16, 16 * sizeof *w);
+        vf x[CHAINS][16];
+        pl_k_moves m[CHAINS];
+        for (int k = 0; k < CHAINS; k++) {
+            v_columns(values + k * PL_LANES * 16, 16, x[k]);
+            pl_k_nearest_codes(x[k], &m[k]);
+        }
+        pl_k_move_rounds(x, CHAINS, rounds, m);
+        for (int k = 0; k < CHAINS; k++) {
+            unsigned may = v_bits(pl_k_may_move(x[k], &m[k]));
+            v_put(pl_k_moved_scale(&m[k]), found);
+            for (int i = 0, at = first + k * PL_LANES; i < PL_LANES && at < n; i++, at++) {
+                scale[subs[at]] = found[i];
+                subs[more] = subs[at];
+                more += may >> i & 1;
+            }
+        }
+    }
+    return more;
+}
+
+/* Scales of the 16 sub-blocks each of at most K_MANY blocks by up to five rounds of moves from the nearest codes. In
+ * most nothing moves, few take more than one round: these are put together, so that no lane waits for its
+ * neighbours. */
+PL_INLINE void k_fit_moves(const float *w, int blocks, float *scale)
+{
+    int moving[16 * K_MANY], n = 0;
+    for (int s = 0; s < 16 * blocks; s += PL_LANES) {
+        vf x[16];
+        v_columns(w + s * 16, 16, x);
+        pl_k_moves start;
+        pl_k_nearest_codes(x, &start);
+        v_put(pl_k_moved_scale(&start), scale + s);
+        for (unsigned may = v_bits(pl_k_may_move(x, &start)); may; may &= may - 1)
+            moving[n++] = s + __builtin_ctz(may);
+    }
+    n = k_move_listed(w, 1, moving, n, scale);
+    n = k_move_listed(w, 2, moving, n, scale);
+    k_move_listed(w, 5, moving, n, scale);
+}
+
+/* The codes of such moves for sub-blocks of a block whose scale was stored as zero. */
+PL_INLINE void k_moved_codes(const float *w, const float *stored, uint8_t *codes)
+{
+    for (int s = 0; s < 16; s += PL_LANES) {
+        bool wanted = false;
+        for (int i = s; i < s + PL_LANES; i++) wanted |= stored[i] == 0.0f;
+        if (!wanted) continue;
+        vf x[1][16];
+        v_columns(w + s * 16, 16, x[0]);
+        pl_k_moves m;
+        pl_k_nearest_codes(x[0], &m);
+        pl_k_move_rounds(x, 1, 5, &m);
+        vm zeros = v_less(v_abs(m.largest), v_every(PL_TINY));
+        for (int i = 0; i < 16; i++) {
+            float lane[PL_LANES];
+            v_put(v_pick(zeros, v_every(-4.0f), m.code[i]), lane);
+            for (int k = 0; k < PL_LANES; k++)
+                if (stored[s + k] == 0.0f) codes[(s + k) * 16 + i] = (uint8_t)(lane[k] + 4.0f);
+        }
+    }
+}
+
+/* Codes of the scales of a block counted from -32, by their largest; returns d. */
+PL_INLINE float k_signed_levels(const float *scale, uint8_t *codes)
+{
+    float largest = k_largest(scale, 16), inverse = -32.0f / largest;
+    for (int s = 0; s < 16; s++) {
+        int8_t l = (int8_t)pl_nearest(inverse * scale[s]);
+        codes[s] = largest != 0.0f ? (uint8_t)((l < -32 ? -32 : l > 31 ? 31 : l) + 32) : 0;
+    }
+    return largest != 0.0f ? 1.0f / inverse : 0.0f;
+}
+
+/* d and the codes of scales. scale: of k_fit_moves, where h is NULL. */
+PL_INLINE void k_levels_q3_k(const float *w, const float *h, const float *scale, k_found *found, k_stored *out)
+{
+    float d;
     if (h) {
-        k_fit_symmetric(w, h, 4, true, &found);
-        d = pl_k_symmetric_codes(found.scale, found.weights, 16, 32, out->scales);
+        k_fit_symmetric(w, h, 4, true, found);
+        d = pl_k_symmetric_codes(found->scale, found->weights, 16, 32, out->scales);
     } else {
-        for (int s = 0; s < 16; s += PL_LANES) {
-            vf x[16], code[16];
-            for (int i = 0; i < 16; i++) x[i] = v_at(w + s * 16 + i, 16);
-            v_put(pl_k_search_moves(x, 16, code), found.scale + s);
-            for (int i = 0; i < 16; i++) v_put(code[i], found.moved + s * 16 + i * PL_LANES);
-        }
-        float largest = k_largest(found.scale), inverse = -32.0f / largest;
-        for (int s = 0; s < 16; s++) {
-            int8_t l = (int8_t)pl_nearest(inverse * found.scale[s]);
-            out->scales[s] = largest != 0.0f ? (uint8_t)((l < -32 ? -32 : l > 31 ? 31 : l) + 32) : 0;
-        }
-        if (largest != 0.0f) d = 1.0f / inverse;
+        d = k_signed_levels(scale, out->scales);
     }
     out->d[0] = pl_f32_to_f16(d);
+}
+
+PL_INLINE void k_codes_q3_k(const float *w, const float *h, const k_found *found, k_stored *out)
+{
+    float scale[16], d = pl_f16_to_f32(out->d[0]);
+    bool zeros = false;
     for (int s = 0; s < 16; s++) {
-        float scale = pl_f16_to_f32(out->d[0]) * (float)(out->scales[s] - 32);
-        uint8_t *codes = out->codes + 16 * s;
-        if (scale != 0.0f) k_codes(w + 16 * s, 16, scale, 0.0f, -4, 3, codes);
-        else if (h) k_searched_symmetric(w + 16 * s, found.inverse[s], 4, codes);
-        else for (int i = 0; i < 16; i++)
-            codes[i] = (uint8_t)(found.moved[(s / PL_LANES * 16 + i) * PL_LANES + s % PL_LANES] + 4.0f);
+        scale[s] = d * (float)(out->scales[s] - 32);
+        zeros |= scale[s] == 0.0f;
+        if (scale[s] != 0.0f) k_codes(w + 16 * s, 16, scale[s], 0.0f, -4, 3, out->codes + 16 * s);
+        else if (h) k_searched_symmetric(w + 16 * s, found->inverse[s], 4, out->codes + 16 * s);
     }
+    if (zeros && !h) k_moved_codes(w, scale, out->codes);
+}
+
+PL_INLINE void k_find_q3_k(const float *w, const float *h, const float *scale, k_stored *out)
+{
+    k_found found;
+    k_levels_q3_k(w, h, scale, &found, out);
+    k_codes_q3_k(w, h, &found, out);
 }
 
 PL_INLINE void k_pack_q3_k(const k_stored *from, uint8_t *out)
 {
     const uint8_t *scales = from->scales;
-    memset(out, 0, 32);
-    for (int s = 0; s < 16; s++)
-        for (int i = 0; i < 16; i++)
-            out[16 * (s % 2) + i] |= (uint8_t)((from->codes[16 * s + i] >> 2) << (s / 2));
+    const uint64_t lowest = 0x0101010101010101u;
+    for (int l = 0; l < 32; l += 8) {
+        uint64_t high = 0;
+        for (int bit = 0; bit < 8; bit++) high |= (k_eight(from->codes + 32 * bit + l) >> 2 & lowest) << bit;
+        memcpy(out + l, &high, 8);
+    }
     k_put_pairs(from->codes, out + 32);
     for (int s = 0; s < 8; s++) out[96 + s] = (uint8_t)((scales[s] & 15) | (scales[s + 8] & 15) << 4);
     for (int s = 0; s < 4; s++)
@@ -278,7 +403,7 @@ PL_INLINE void k_find_q6_k(const float *w, const float *h, k_stored *out)
 {
     k_found found;
     k_fit_symmetric(w, h, 32, false, &found);
-    float largest = k_largest(found.scale);
+    float largest = k_largest(found.scale, 16);
     *out = (k_stored){ { 0, 0 }, { 0 }, { 0 }, { 0 } };
     if (fabsf(largest) < PL_TINY) return;
     float inverse = -128.0f / largest;
@@ -307,28 +432,42 @@ PL_INLINE void k_pack_q6_k(const k_stored *from, uint8_t *out)
     memcpy(out + 208, from->d, 2);
 }
 
-/* Rows in groups of `group` blocks of `bytes`. Groups of two cross the ends of rows; a lone last block gets
- * zeros beside it. */
+/* Blocks taken at once: their values and importance; the first n of them there are. */
+typedef struct k_group {
+    const float *w, *h;
+    int n;
+    float weights[2 * K_VALUES], importance[2 * K_VALUES];
+} k_group;
+
+/* The `size` <= 2 blocks from block b of `count` on. Groups of two cross the ends of rows; a lone last block gets zeros
+ * beside it. */
+PL_INLINE void k_take_group(const float *w, const float *h, int64_t per_row, int64_t b, int64_t count, int size,
+                            k_group *out)
+{
+    out->w = w + b * K_VALUES;
+    out->h = h ? h + b % per_row * K_VALUES : NULL;
+    out->n = (int)pl_min64(size, count - b);
+    for (int k = 0; h && size > 1 && k < out->n; k++, out->h = out->importance)
+        memcpy(out->importance + k * K_VALUES, h + (b + k) % per_row * K_VALUES, K_VALUES * sizeof *h);
+    if (out->n < size) {
+        memset(out->weights, 0, sizeof out->weights);
+        memcpy(out->weights, out->w, K_VALUES * sizeof *w);
+        memset(out->importance + K_VALUES, 0, K_VALUES * sizeof *h);
+        out->w = out->weights;
+    }
+}
+
 PL_INLINE void k_rows(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out, int bytes, int group,
                       void (*find)(const float *w, const float *h, k_stored *out),
                       void (*pack)(const k_stored *from, uint8_t *out))
 {
-    float weights[2 * K_VALUES], importance[2 * K_VALUES];
+    k_group at;
     k_stored blocks[2];
     int64_t per_row = cols / K_VALUES, count = rows * per_row;
     for (int64_t b = 0; b < count; b += group) {
-        const float *from = w + b * K_VALUES, *weigh = h ? h + b % per_row * K_VALUES : NULL;
-        int n = (int)pl_min64(group, count - b);
-        for (int k = 0; h && group > 1 && k < n; k++, weigh = importance)
-            memcpy(importance + k * K_VALUES, h + (b + k) % per_row * K_VALUES, K_VALUES * sizeof *h);
-        if (n < group) {
-            memset(weights, 0, sizeof weights);
-            memcpy(weights, from, K_VALUES * sizeof *w);
-            memset(importance + K_VALUES, 0, K_VALUES * sizeof *h);
-            from = weights;
-        }
-        find(from, weigh, blocks);
-        for (int k = 0; k < n; k++) pack(&blocks[k], out + (b + k) * bytes);
+        k_take_group(w, h, per_row, b, count, group, &at);
+        find(at.w, at.h, blocks);
+        for (int k = 0; k < at.n; k++) pack(&blocks[k], out + (b + k) * bytes);
     }
 }
 
@@ -339,5 +478,29 @@ PL_INLINE void k_rows(const float *w, const float *h, int64_t rows, int64_t cols
         k_rows(w, h, rows, cols, out, bytes, group, find##name, k_pack_##name);                                    \
     }
 #define K_ENCODER(prefix, name, bytes, group) K_ENCODER_OF(k_find_, prefix, name, bytes, group)
+
+/* The same for Q3_K, whose moves are searched in many blocks at once. */
+PL_INLINE void k_rows_q3_k(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out, int group,
+                           void (*find)(const float *w, const float *h, const float *scale, k_stored *out))
+{
+    float scale[16 * K_MANY];
+    k_group at;
+    k_stored blocks[2];
+    int64_t per_row = cols / K_VALUES, count = rows * per_row;
+    for (int64_t b = 0; b < count; b += group) {
+        if (!h && b % K_MANY == 0) k_fit_moves(w + b * K_VALUES, (int)pl_min64(K_MANY, count - b), scale);
+        k_take_group(w, h, per_row, b, count, group, &at);
+        if (at.n < group) memset(scale + (b % K_MANY + at.n) * 16, 0, 16 * sizeof *scale);
+        find(at.w, at.h, scale + b % K_MANY * 16, blocks);
+        for (int k = 0; k < at.n; k++) k_pack_q3_k(&blocks[k], out + (b + k) * 110);
+    }
+}
+
+#define K_ENCODER_Q3_OF(find, prefix, group)                                                                       \
+    prefix##q3_k(const float *w, const float *h, int64_t rows, int64_t cols, uint8_t *out)                         \
+    {                                                                                                              \
+        k_rows_q3_k(w, h, rows, cols, out, group, find##q3_k);                                                     \
+    }
+#define K_ENCODER_Q3(prefix) K_ENCODER_Q3_OF(k_find_, prefix, 1)
 
 #endif

@@ -130,39 +130,78 @@ PL_INLINE pl_k_symmetric pl_k_search_symmetric(const vf *x, const vf *w, int n, 
     return out;
 }
 
-/* Range 4, weights x^2: nearest codes, then up to five rounds that move single codes. code: -4 .. 3, or -4
- * everywhere for a sub-block of zeros; returns the scale. */
-PL_INLINE vf pl_k_search_moves(const vf *x, int n, vf *code)
+/* Range 4, weights x^2: codes -4 .. 3 of a sub-block, and the weighted sums over them. */
+typedef struct pl_k_moves { vf largest, sum_lx, sum_l2, code[16]; } pl_k_moves;
+
+/* The codes to begin with: the nearest ones. */
+PL_INLINE void pl_k_nearest_codes(const vf x[16], pl_k_moves *m)
 {
-    const vf zero = v_every(0.0f);
-    vf largest = pl_k_largest(x, n), inverse = v_every(-4.0f) / largest, sum_lx = zero, sum_l2 = zero;
-    for (int i = 0; i < n; i++) {
-        vf w = x[i] * x[i];
-        code[i] = v_code(inverse * x[i], -4, 3);
-        sum_lx = sum_lx + w * x[i] * code[i];
-        sum_l2 = sum_l2 + w * code[i] * code[i];
+    vf inverse = v_every(-4.0f) / (m->largest = pl_k_largest(x, 16)), sum_lx = v_every(0.0f), sum_l2 = sum_lx;
+    for (int i = 0; i < 16; i++) {
+        vf w = x[i] * x[i], code = v_code(inverse * x[i], -4, 3);
+        sum_lx = sum_lx + w * x[i] * code;
+        sum_l2 = sum_l2 + w * code * code;
+        m->code[i] = code;
     }
+    m->sum_lx = sum_lx;
+    m->sum_l2 = sum_l2;
+}
+
+/* Where a round might move a code; elsewhere it surely moves none. A code is left alone if the others' sums are not
+ * above zero, or if their scale puts the value so near to it that it is what rounding gives (products round
+ * monotonically, so a quotient keeps to bounds its parts keep to); far beyond the ends rounding is another. */
+PL_INLINE vm pl_k_may_move(const vf x[16], const pl_k_moves *m)
+{
+    const vf zero = v_every(0.0f), near = v_every(0.499f), far = v_every(1e6f);
+    vf most = zero;
+    for (int i = 0; i < 16; i++) {
+        vf w = x[i] * x[i], code = m->code[i];
+        vf other_lx = m->sum_lx - w * x[i] * code, other_l2 = m->sum_l2 - w * code * code;
+        vf high = v_pick(v_less(code, v_every(2.5f)), code + near, far);
+        vf low = v_pick(v_less(v_every(-3.5f), code), code - near, zero - far);
+        vf target = x[i] * other_l2;
+        vm stays = v_both(v_less(target, high * other_lx), v_less(low * other_lx, target));
+        most = v_pick(stays, most, v_max(other_lx, most));
+    }
+    return v_less(zero, most);
+}
+
+/* One move of code i where that lowers the error; returns where it does. */
+PL_INLINE vm pl_k_move(const vf x[16], int i, pl_k_moves *m)
+{
+    vf zero = v_every(0.0f), w = x[i] * x[i], wx = w * x[i], code = m->code[i];
+    vf other_lx = m->sum_lx - wx * code, other_l2 = m->sum_l2 - w * code * code;
+    vf l = v_code_far(x[i] * other_l2 / other_lx, -4, 3);
+    vf new_lx = other_lx + wx * l, new_l2 = other_l2 + w * l * l;
+    vm better = v_less(m->sum_lx * m->sum_lx * new_l2, new_lx * new_lx * m->sum_l2);
+    better = v_both(better, v_both(v_less(zero, new_l2), v_less(zero, other_lx)));
+    better = v_both(better, v_differ(l, code));
+    m->code[i] = v_pick(better, l, code);
+    m->sum_lx = v_pick(better, new_lx, m->sum_lx);
+    m->sum_l2 = v_pick(better, new_l2, m->sum_l2);
+    return better;
+}
+
+/* At most `rounds` rounds of moves, in `n` <= 3 vectors of sub-blocks: none waits for the moves in another. Written out
+ * so that no compiler takes one vector after the other. */
+PL_INLINE void pl_k_move_rounds(const vf (*x)[16], int n, int rounds, pl_k_moves *m)
+{
     bool moved = true;
-    for (int round = 0; round < 5 && moved; round++) {
+    for (int round = 0; round < rounds && moved; round++) {
         moved = false;
-        for (int i = 0; i < n; i++) {
-            vf w = x[i] * x[i], wx = w * x[i];
-            vf other_lx = sum_lx - wx * code[i], other_l2 = sum_l2 - w * code[i] * code[i];
-            vf l = v_code_far(x[i] * other_l2 / other_lx, -4, 3);
-            vf new_lx = other_lx + wx * l, new_l2 = other_l2 + w * l * l;
-            vm better = v_less(sum_lx * sum_lx * new_l2, new_lx * new_lx * sum_l2);
-            better = v_both(better, v_both(v_less(zero, new_l2), v_less(zero, other_lx)));
-            better = v_both(better, v_differ(l, code[i]));
-            code[i] = v_pick(better, l, code[i]);
-            sum_lx = v_pick(better, new_lx, sum_lx);
-            sum_l2 = v_pick(better, new_l2, sum_l2);
-            moved = moved || v_any(better);
+        for (int i = 0; i < 16; i++) {
+            moved |= v_any(pl_k_move(x[0], i, &m[0]));
+            if (n > 1) moved |= v_any(pl_k_move(x[1], i, &m[1]));
+            if (n > 2) moved |= v_any(pl_k_move(x[2], i, &m[2]));
         }
     }
-    vm zeros = v_less(v_abs(largest), v_every(PL_TINY));
-    for (int i = 0; i < n; i++) code[i] = v_pick(zeros, v_every(-4.0f), code[i]);
-    vf scale = v_pick(v_less(zero, sum_l2), sum_lx / sum_l2, zero);
-    return v_pick(zeros, zero, scale);
+}
+
+PL_INLINE vf pl_k_moved_scale(const pl_k_moves *m)
+{
+    vm zeros = v_less(v_abs(m->largest), v_every(PL_TINY));
+    vf scale = v_pick(v_less(v_every(0.0f), m->sum_l2), m->sum_lx / m->sum_l2, v_every(0.0f));
+    return v_pick(zeros, v_every(0.0f), scale);
 }
 
 #endif

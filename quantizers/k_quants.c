@@ -2,7 +2,7 @@
 #include "quantizers/k_blocks.h"
 
 void K_ENCODER(pl_encode_, q2_k, 84, K_ONE)
-void K_ENCODER(pl_encode_, q3_k, 110, K_ONE)
+void K_ENCODER_Q3(pl_encode_)
 void K_ENCODER(pl_encode_, q4_k, 144, K_PAIR)
 void K_ENCODER(pl_encode_, q5_k, 176, K_PAIR)
 void K_ENCODER(pl_encode_, q6_k, 210, K_ONE)

@@ -3,7 +3,7 @@
 #include "quantizers/k_blocks.h"
 
 static void K_ENCODER(, q2_k, 84, K_ONE)
-static void K_ENCODER(, q3_k, 110, K_ONE)
+static void K_ENCODER_Q3()
 static void K_ENCODER(, q4_k, 144, K_PAIR)
 static void K_ENCODER(, q5_k, 176, K_PAIR)
 static void K_ENCODER(, q6_k, 210, K_ONE)

@@ -34,7 +34,10 @@ PL_INLINE int pl_nearest(float x)
  *   v_code(x, low, high): x within +-2^22 to the nearest integer, clamped, as floats
  *   v_code_far(x, low, high): pl_nearest of any x, clamped, as floats
  *   v_f16(x): x as the f16 nearest to it
- *   v_put(m, base): lane i to base[i]; v_put_codes: integers below 256 as bytes */
+ *   v_put(m, base): lane i to base[i]; v_put_codes: integers below 256 as bytes
+ *   v_bits(m): bit i is lane i
+ *   v_fours(base, stride): the four lanes from 4k on get the values from base[4k * stride] on
+ *   v_turn(x): vectors of fours as rows of squares become their columns */
 #if PL_LANES == 1
 typedef float vf;
 typedef int32_t vi;
@@ -52,6 +55,7 @@ PL_INLINE vm v_less(vf a, vf b) { return a < b; }
 PL_INLINE vm v_differ(vf a, vf b) { return !(a == b); }
 PL_INLINE vm v_both(vm a, vm b) { return a && b; }
 PL_INLINE bool v_any(vm m) { return m; }
+PL_INLINE unsigned v_bits(vm m) { return m; }
 PL_INLINE vf v_pick(vm m, vf yes, vf no) { return m ? yes : no; }
 PL_INLINE vf v_code_far(vf x, int low, int high)
 {
@@ -70,6 +74,16 @@ PL_INLINE vf v_at(const float *base, int stride)
     if (stride == 1) return vld1q_f32(base);
     return (vf){ base[0], base[stride], base[2 * stride], base[3 * stride] };
 }
+PL_INLINE vf v_fours(const float *base, int stride) { return vld1q_f32(base); }
+PL_INLINE void v_turn(vf x[4])
+{
+    float64x2_t a = vreinterpretq_f64_f32(vzip1q_f32(x[0], x[1])), b = vreinterpretq_f64_f32(vzip2q_f32(x[0], x[1]));
+    float64x2_t c = vreinterpretq_f64_f32(vzip1q_f32(x[2], x[3])), d = vreinterpretq_f64_f32(vzip2q_f32(x[2], x[3]));
+    x[0] = vreinterpretq_f32_f64(vzip1q_f64(a, c));
+    x[1] = vreinterpretq_f32_f64(vzip2q_f64(a, c));
+    x[2] = vreinterpretq_f32_f64(vzip1q_f64(b, d));
+    x[3] = vreinterpretq_f32_f64(vzip2q_f64(b, d));
+}
 PL_INLINE void v_put(vf x, float *base) { vst1q_f32(base, x); }
 PL_INLINE void v_put_codes(vf x, uint8_t *base)
 {
@@ -87,6 +101,7 @@ PL_INLINE vm v_less(vf a, vf b) { return vcltq_f32(a, b); }
 PL_INLINE vm v_differ(vf a, vf b) { return vmvnq_u32(vceqq_f32(a, b)); }
 PL_INLINE vm v_both(vm a, vm b) { return vandq_u32(a, b); }
 PL_INLINE bool v_any(vm m) { return vmaxvq_u32(m) != 0; }
+PL_INLINE unsigned v_bits(vm m) { return vaddvq_u32(vandq_u32(m, (vm){ 1, 2, 4, 8 })); }
 PL_INLINE vf v_pick(vm m, vf yes, vf no) { return vbslq_f32(m, yes, no); }
 PL_INLINE vf v_code_far(vf x, int low, int high)
 {
@@ -107,6 +122,19 @@ PL_INLINE vf v_at(const float *base, int stride)
     if (stride == 1) return _mm256_loadu_ps(base);
     return _mm256_i32gather_ps(base, _mm256_mullo_epi32(lane, _mm256_set1_epi32(stride)), 4);
 }
+PL_INLINE vf v_fours(const float *base, int stride)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(base)), _mm_loadu_ps(base + 4 * stride), 1);
+}
+PL_INLINE void v_turn(vf x[4])
+{
+    vf a = _mm256_unpacklo_ps(x[0], x[1]), b = _mm256_unpackhi_ps(x[0], x[1]);
+    vf c = _mm256_unpacklo_ps(x[2], x[3]), d = _mm256_unpackhi_ps(x[2], x[3]);
+    x[0] = _mm256_shuffle_ps(a, c, 0x44);
+    x[1] = _mm256_shuffle_ps(a, c, 0xee);
+    x[2] = _mm256_shuffle_ps(b, d, 0x44);
+    x[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
 PL_INLINE void v_put(vf x, float *base) { _mm256_storeu_ps(base, x); }
 PL_INLINE void v_put_codes(vf x, uint8_t *base)
 {
@@ -123,6 +151,7 @@ PL_INLINE vm v_less(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 PL_INLINE vm v_differ(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_NEQ_UQ); }
 PL_INLINE vm v_both(vm a, vm b) { return _mm256_and_ps(a, b); }
 PL_INLINE bool v_any(vm m) { return _mm256_movemask_ps(m) != 0; }
+PL_INLINE unsigned v_bits(vm m) { return (unsigned)_mm256_movemask_ps(m); }
 PL_INLINE vf v_pick(vm m, vf yes, vf no) { return _mm256_blendv_ps(no, yes, m); }
 PL_INLINE vf v_clamp(vi q, int low, int high)
 {
@@ -148,6 +177,22 @@ PL_INLINE vf v_at(const float *base, int stride)
     if (stride == 1) return _mm512_loadu_ps(base);
     return _mm512_i32gather_ps(_mm512_mullo_epi32(lane, _mm512_set1_epi32(stride)), base, 4);
 }
+PL_INLINE vf v_fours(const float *base, int stride)
+{
+    vf x = _mm512_castps128_ps512(_mm_loadu_ps(base));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(base + 4 * stride), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(base + 8 * stride), 2);
+    return _mm512_insertf32x4(x, _mm_loadu_ps(base + 12 * stride), 3);
+}
+PL_INLINE void v_turn(vf x[4])
+{
+    vf a = _mm512_unpacklo_ps(x[0], x[1]), b = _mm512_unpackhi_ps(x[0], x[1]);
+    vf c = _mm512_unpacklo_ps(x[2], x[3]), d = _mm512_unpackhi_ps(x[2], x[3]);
+    x[0] = _mm512_shuffle_ps(a, c, 0x44);
+    x[1] = _mm512_shuffle_ps(a, c, 0xee);
+    x[2] = _mm512_shuffle_ps(b, d, 0x44);
+    x[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
 PL_INLINE void v_put(vf x, float *base) { _mm512_storeu_ps(base, x); }
 PL_INLINE void v_put_codes(vf x, uint8_t *base)
 {
@@ -162,6 +207,7 @@ PL_INLINE vm v_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 PL_INLINE vm v_differ(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ); }
 PL_INLINE vm v_both(vm a, vm b) { return a & b; }
 PL_INLINE bool v_any(vm m) { return m != 0; }
+PL_INLINE unsigned v_bits(vm m) { return m; }
 PL_INLINE vf v_pick(vm m, vf yes, vf no) { return _mm512_mask_blend_ps(m, no, yes); }
 PL_INLINE vf v_clamp(vi q, int low, int high)
 {
@@ -176,5 +222,18 @@ PL_INLINE vf v_code_far(vf x, int low, int high)
     return v_clamp(_mm512_sub_epi32(bits, _mm512_set1_epi32(0x400000)), low, high);
 }
 #endif
+
+/* v_at(base + i, n) to x[i] for each i below n, a multiple of 4: groups of n values one after another, one per lane. */
+PL_INLINE void v_columns(const float *base, int n, vf *x)
+{
+#if PL_LANES == 1
+    memcpy(x, base, (size_t)n * sizeof *x);
+#else
+    for (int i = 0; i < n; i += 4) {
+        for (int k = 0; k < 4; k++) x[i + k] = v_fours(base + k * n + i, n);
+        v_turn(x + i);
+    }
+#endif
+}
 
 #endif

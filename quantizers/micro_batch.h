@@ -2,6 +2,7 @@
 #ifndef QUANTIZERS_MICRO_BATCH_H
 #define QUANTIZERS_MICRO_BATCH_H
 
+#include "core/half.h"
 #include "quantizers/groups.h"
 
 /* Groups that are encoded together, however many lanes there are; the most values of one. */
@@ -28,6 +29,17 @@ typedef struct micro_work {
     const pl_dtype *floats;
     float scale_of[256], level_of[256];
 } micro_work;
+/* e4m3 of x: the nearest, of ties the even one; 448 for all that is larger. */
+static inline uint8_t micro_e4m3(float x)
+{
+    uint32_t bits = pl_f32_bits(x), size = bits & 0x7fffffffu;
+    uint32_t low = pl_f32_bits(pl_bits_f32(size) + 0x1p14f) - pl_f32_bits(0x1p14f);
+    uint32_t high = (size + 0x7ffffu + (size >> 20 & 1) - (120u << 23)) >> 20;
+    uint32_t code = size < pl_f32_bits(0x1p-6f) ? low : high;
+    if (size >= pl_f32_bits(448.0f)) code = 0x7e;
+    return (uint8_t)(code | (bits >> 31) << 7);
+}
+
 void pl_micro_begin(const pl_group_rows *r, micro_work *work);
 
 /* Writes the first `groups` of b to the parts of r, as its groups first, first + 1, ... */

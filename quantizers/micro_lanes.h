@@ -17,16 +17,6 @@ PL_INLINE vf micro_e2m1(vf x)
     return v_pick(v_both(v_less(x, zero), v_less(zero, code)), code + v_every(8.0f), code);
 }
 
-PL_INLINE uint8_t micro_e4m3(float x)
-{
-    uint32_t bits = pl_f32_bits(x), size = bits & 0x7fffffffu;
-    uint32_t low = pl_f32_bits(pl_bits_f32(size) + 0x1p14f) - pl_f32_bits(0x1p14f);
-    uint32_t high = (size + 0x7ffffu + (size >> 20 & 1) - (120u << 23)) >> 20;
-    uint32_t code = size < pl_f32_bits(0x1p-6f) ? low : high;
-    if (size >= pl_f32_bits(448.0f)) code = 0x7e;
-    return (uint8_t)(code | (bits >> 31) << 7);
-}
-
 /* The least power of two that is not below x > 0. */
 PL_INLINE uint8_t micro_e8m0(float x)
 {

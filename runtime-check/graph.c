@@ -113,8 +113,16 @@ static pl_status layer(pl_graph *g, int i, pl_join *join, int64_t n)
 static pl_status forward_batch(pl_graph *g, const int32_t *tokens, int64_t n, float *out)
 {
     pl_join join = { .g = g, .stream = &g->embd_norm };
-    PL_TRY(embed(g, tokens, n));
-    for (int i = 0; i < g->hp.layers; i++) PL_TRY(layer(g, i, &join, n));
+    PL_TRY(pl_source_need(g->source, -1, -1));
+    pl_status code = embed(g, tokens, n);
+    pl_source_done(g->source, -1, -1);
+    for (int i = 0; i < g->hp.layers && code == PL_OK; i++) {
+        code = pl_source_need(g->source, i, -1);
+        if (code != PL_OK) break;
+        code = layer(g, i, &join, n);
+        pl_source_done(g->source, i, -1);
+    }
+    PL_TRY(code);
     join.next = &g->output_norm;
     join.out = out;
     PL_TRY(pl_graph_join(&join, n));
@@ -153,11 +161,8 @@ static pl_status cap_task(void *ctx, int64_t index, int worker)
     return PL_OK;
 }
 
-pl_status pl_graph_logits(pl_graph *g, const float *hidden, int32_t n, float *logits)
+static pl_status output_rows(pl_graph *g, const float *hidden, int32_t n, float *logits)
 {
-    if (g->hp.encoder) {
-        return pl_fail(PL_E_WISH, "%s: an encoder has no logits, only hidden states", g->source->path);
-    }
     for (int64_t done = 0; done < n; done += g->batch) {
         int64_t count = pl_min64(g->batch, n - done);
         const float *x = hidden + done * g->hp.hidden;
@@ -165,6 +170,18 @@ pl_status pl_graph_logits(pl_graph *g, const float *hidden, int32_t n, float *lo
         const pl_product output = { &g->output, x, g->q8, count, logits + done * g->hp.vocab, g->hp.vocab };
         PL_TRY(pl_linear_multiply(&output, 1, g->scratch, g->pool));
     }
+    return PL_OK;
+}
+
+pl_status pl_graph_logits(pl_graph *g, const float *hidden, int32_t n, float *logits)
+{
+    if (g->hp.encoder) {
+        return pl_fail(PL_E_WISH, "%s: an encoder has no logits, only hidden states", g->source->path);
+    }
+    PL_TRY(pl_source_need(g->source, g->hp.layers, -1));
+    pl_status code = output_rows(g, hidden, n, logits);
+    pl_source_done(g->source, g->hp.layers, -1);
+    PL_TRY(code);
     if (g->hp.logit_softcap <= 0) return PL_OK;
     cap_job cap = { logits, g->hp.logit_softcap, (int64_t)n * g->hp.vocab };
     return pl_pool_for(g->pool, pl_ceil_div(cap.count, CAP_VALUES), cap_task, &cap);

@@ -18,6 +18,11 @@ bool pl_takes_q4_1(const pl_packed *w) { return takes(w, PL_Q4_1); }
 bool pl_takes_q5_0(const pl_packed *w) { return takes(w, PL_Q5_0); }
 bool pl_takes_q5_1(const pl_packed *w) { return takes(w, PL_Q5_1); }
 
+bool pl_takes_affine(const pl_packed *w)
+{
+    return w->type.scheme == &pl_scheme_affine && w->type.group % 32 == 0 && w->type.group <= 128;
+}
+
 void pl_kernels_add(pl_kernel_list *list, const pl_kernel *kernels, int count)
 {
     for (int i = 0; i < count && list->count < PL_MAX_KERNELS; i++)
@@ -28,15 +33,20 @@ void pl_kernels_init(pl_kernel_list *list, unsigned cpu_flags)
 {
     list->count = 0;
     pl_kernels_ref(list);
+    pl_kernels_affine(list);
 #if defined(PL_X86)
     const unsigned avx512 = PL_CPU_AVX2 | PL_CPU_AVX512;
     const unsigned vnni = avx512 | PL_CPU_VNNI | PL_CPU_VBMI;
     if (cpu_flags & PL_CPU_AVX2) {
         pl_kernels_avx2(list);
         pl_kernels_avx2_blocks(list);
+        pl_kernels_affine_avx2(list);
     }
     if ((cpu_flags & avx512) == avx512) pl_kernels_avx512(list);
-    if ((cpu_flags & vnni) == vnni) pl_kernels_vnni(list);
+    if ((cpu_flags & vnni) == vnni) {
+        pl_kernels_vnni(list);
+        pl_kernels_affine_vnni(list);
+    }
 #elif defined(PL_NEON)
     if (cpu_flags & PL_CPU_NEON) pl_kernels_neon(list);
 #else

@@ -15,6 +15,9 @@ bool pl_takes_q4_1(const pl_packed *w);
 bool pl_takes_q5_0(const pl_packed *w);
 bool pl_takes_q5_1(const pl_packed *w);
 
+/* Groups of whole blocks of 32. */
+bool pl_takes_affine(const pl_packed *w);
+
 /* Each adds its kernels behind those already there, and sets what else it does faster. */
 void pl_kernels_ref(pl_kernel_list *list);
 void pl_kernels_avx2(pl_kernel_list *list);             /* floats, quantize */
@@ -22,6 +25,9 @@ void pl_kernels_avx2_blocks(pl_kernel_list *list);      /* block types */
 void pl_kernels_avx512(pl_kernel_list *list);           /* floats, quantize */
 void pl_kernels_vnni(pl_kernel_list *list);             /* block types */
 void pl_kernels_neon(pl_kernel_list *list);             /* all, quantize */
+void pl_kernels_affine(pl_kernel_list *list);           /* MLX's affine types */
+void pl_kernels_affine_avx2(pl_kernel_list *list);
+void pl_kernels_affine_vnni(pl_kernel_list *list);
 
 /* Puts kernels[0 .. count-1] behind the others. */
 void pl_kernels_add(pl_kernel_list *list, const pl_kernel *kernels, int count);

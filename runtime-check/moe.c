@@ -9,6 +9,7 @@ typedef struct moe_job {
     pl_graph *g;
     const pl_layer *layer;
     const float *x;             /* [n][hidden] */
+    int64_t first_slot;         /* of the experts under way */
 } moe_job;
 
 /* The experts with the largest logits, of equal ones the lower, and their weights: softmax over all. */
@@ -67,9 +68,10 @@ static void gather_slot(void *ctx, int64_t s)
     }
 }
 
-static void act_slot(void *ctx, int64_t s)
+static void act_slot(void *ctx, int64_t index)
 {
     const moe_job *j = ctx;
+    int64_t s = j->first_slot + index;
     const pl_moe_work *m = &j->g->moe;
     const pl_ffn *f = &j->layer->expert[m->expert[s]];
     float *gate = m->gate + s * f->rows;
@@ -79,13 +81,14 @@ static void act_slot(void *ctx, int64_t s)
     }
 }
 
-static pl_status run_slots(moe_job *j, int64_t slots)
+/* Experts first .. last-1, whose weights are there. */
+static pl_status run_experts(moe_job *j, int32_t first_expert, int32_t last)
 {
     pl_graph *g = j->g;
     const pl_moe_work *m = &g->moe;
     int64_t hidden = g->hp.hidden, rows = g->hp.expert_ffn;
     int count = 0;
-    for (int32_t e = 0; e < g->hp.experts; e++) {
+    for (int32_t e = first_expert; e < last; e++) {
         const pl_ffn *f = &j->layer->expert[e];
         int64_t first = m->begin[e], n = m->begin[e + 1] - first;
         const float *x = m->x + first * hidden;
@@ -97,9 +100,10 @@ static pl_status run_slots(moe_job *j, int64_t slots)
         m->product[count++] = (pl_product){ &f->up, x, q8, n, f->gated ? up : gate, rows };
     }
     PL_TRY(pl_linear_multiply(m->product, count, g->scratch, g->pool));
-    PL_TRY(pl_graph_rows(g, slots, rows, act_slot, j));
+    j->first_slot = m->begin[first_expert];
+    PL_TRY(pl_graph_rows(g, m->begin[last] - j->first_slot, rows, act_slot, j));
     count = 0;
-    for (int32_t e = 0; e < g->hp.experts; e++) {
+    for (int32_t e = first_expert; e < last; e++) {
         int64_t first = m->begin[e], n = m->begin[e + 1] - first;
         const pl_ffn *f = &j->layer->expert[e];
         if (n == 0) continue;
@@ -108,6 +112,22 @@ static pl_status run_slots(moe_job *j, int64_t slots)
                                             m->q8 + first * (rows / 32), n, m->x + first * hidden, hidden };
     }
     return pl_linear_multiply(m->product, count, g->scratch, g->pool);
+}
+
+/* All that have slots: together, or one by one where their weights come from a disk. */
+static pl_status run_slots(moe_job *j)
+{
+    pl_graph *g = j->g;
+    int layer = (int)(j->layer - g->layer);
+    if (!g->source->streams) return run_experts(j, 0, g->hp.experts);
+    for (int32_t e = 0; e < g->hp.experts; e++) {
+        if (g->moe.begin[e] == g->moe.begin[e + 1]) continue;
+        PL_TRY(pl_source_need(g->source, layer, e));
+        pl_status code = run_experts(j, e, e + 1);
+        pl_source_done(g->source, layer, e);
+        PL_TRY(code);
+    }
+    return PL_OK;
 }
 
 /* Sum over a token's experts, in the order of their weights, behind the shared one. */
@@ -136,7 +156,7 @@ static void combine_row(void *ctx, int64_t i)
 
 pl_status pl_graph_experts(pl_graph *g, const pl_layer *l, const float *x, int64_t n)
 {
-    moe_job j = { g, l, x };
+    moe_job j = { g, l, x, 0 };
     int64_t slots = n * g->hp.experts_used;
     const pl_product router = { &l->router, x, g->q8, n, g->moe.logits, g->hp.experts };
     PL_TRY(pl_graph_show(g, pl_id_make(PL_FFN_ROUTER, (int)(l - g->layer), -1), x, n, g->hp.hidden));
@@ -145,6 +165,6 @@ pl_status pl_graph_experts(pl_graph *g, const pl_layer *l, const float *x, int64
     fill_slots(g, n);
     if (l->ffn.rows > 0) PL_TRY(pl_graph_feed(g, &l->ffn, x, n));
     PL_TRY(pl_graph_rows(g, slots, g->hp.hidden, gather_slot, &j));
-    PL_TRY(run_slots(&j, slots));
+    PL_TRY(run_slots(&j));
     return pl_graph_rows(g, n, g->hp.hidden * (int64_t)g->hp.experts_used, combine_row, &j);
 }

@@ -8,6 +8,7 @@ SECTION       what is measured                                                  
   speed       prefill and decode of q8_0, q4_0, f16 files                         llama-bench
   perplexity  fast mode, f16 q8_0 q4_0, llama-perplexity's protocol               llama-perplexity
   exact       exact mode of the checkpoint in f32                                 transformers
+  mlx         exact mode of MLX folders of --types                                mlx_lm on the CPU
   memory      own memory of converting the F16 GGUF to every type, by `best`      none
   errors      what `best` takes from the reference's error, per type and matrix   none (--tool, --mini, numpy)
 
@@ -192,6 +193,37 @@ def section_exact(a):
            "planish_pp_tps": ours["pp_tps"]}
     return {"model": os.path.basename(a.model.rstrip("/")), "text": a.text, "ctx": a.ctx, "chunks": a.chunks,
             "bos": bos, "rows": [row]}
+
+
+def mlx_perplexity(folder, text, ctx, chunks):
+    """mlx_lm's own evaluation on the CPU in float32, of the matrices as mlx_lm decodes them: its kernels for packed ones
+    need a second for each token there."""
+    import mlx.core as mx
+    from mlx_lm.perplexity import eval_ppl
+    from mlx_lm.utils import dequantize_model, load_model
+    from pathlib import Path
+    from tokenizers import Tokenizer
+    mx.set_default_device(mx.cpu)
+    tok = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    ids = tok.encode(open(text, encoding="utf-8").read(), add_special_tokens=False).ids[:ctx * chunks]
+    model, _ = load_model(Path(folder))
+    model.set_dtype(mx.float32)
+    return eval_ppl(dequantize_model(model), mx.array(ids).reshape(-1, ctx), batch_size=1)[0]
+
+
+def section_mlx(a):
+    text, rows = os.path.join(ROOT, "calib-data", a.text), []
+    for kind in a.types or ("affine4-g64", "mxfp4"):
+        folder, report = os.path.join(a.work, "mlx-" + kind), os.path.join(a.work, "check.json")
+        if not os.path.exists(folder):
+            sh(a.planish, "convert", a.model, "-o", folder, "--to", "mlx", "--type", kind)
+        sh(a.planish, "check", folder, "--text", text, "--ctx", a.ctx, "--chunks", a.chunks, "--mode", "exact",
+           "--protocol", "full", "--bos", "never", "--json", report)
+        ours = json.load(open(report))
+        peer = mlx_perplexity(folder, text, a.ctx, a.chunks)
+        rows.append({"type": kind, "planish": ours["ppl"], "mlx": peer, "difference": ours["ppl"] / peer - 1,
+                     "tokens": ours["tokens_scored"]})
+    return {"model": os.path.basename(a.model.rstrip("/")), "text": a.text, "ctx": a.ctx, "rows": rows}
 
 
 TYPES = ("q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_xs", "iq4_nl", "iq3_s",

@@ -131,6 +131,74 @@ def affine():
                          for m in models] for t, x in rows.items()]), r
 
 
+def mlx_convert():
+    r = load("mlx-convert")
+    names = {"reference": "planish, MLX's bytes", "best": "planish best", "mlx": "mlx_lm convert -q"}
+
+    def cells(x):
+        ratios = [""] * 3
+        if x is not r["mlx"]:
+            ratios = [f"{x['times_as_fast']:.1f}", f"{x['times_less_work']:.1f}", percent(x["share_of_memory"])]
+        return [med(x["wall_s"]), ratios[0], med(x["cpu_s"]), ratios[1], f"{x['own'] / 2**20:.0f}", ratios[2],
+                f"{x['rss'] / 2**20:.0f}"]
+    return table(["", "wall, s (spread)", "times as fast", "processor, s (spread)", "times less", "peak own memory, MiB", "share",
+                  "peak resident set, MiB"], [[text, *cells(r[way])] for way, text in names.items()]), r
+
+
+def mlx_kld():
+    """Mean KL divergence of MLX's own bytes, and of the search's without and with statistics."""
+    r = load("mlx-kld")
+    texts = list(r["rows"][0]["texts"])
+    head = ["type"] + [x for t in texts for x in (t + ", MLX → best", "change", "p", "→ with statistics", "change", "p")]
+
+    def cells(x):
+        p = "< 1e-16" if x["p"] < 1e-16 else f"{x['p']:.0e}"
+        return [f"{100 * x['change']:+.1f} % ± {100 * x['error']:.1f}", p]
+    rows = [[x["type"]] + [c for t in texts for pair in [x["texts"][t]]
+                           for c in (f"{pair['best']['theirs']:.4g} → {pair['best']['ours']:.4g}", *cells(pair["best"]),
+                                     f"{pair['stats']['ours']:.4g}", *cells(pair["stats"]))] for x in r["rows"]]
+    return table(head, rows), r
+
+
+def mlx():
+    """Perplexity by mlx_lm."""
+    r = load("mlx")
+    return table(["type", "planish, exact mode", "mlx_lm", "difference", "tokens", "bar"],
+                 [[x["type"], f"{x['planish']:.4f}", f"{x['mlx']:.4f}", f"{100 * x['difference']:+.3f} %", x["tokens"], "0.5 %"]
+                  for x in r["rows"]]), r
+
+
+def big():
+    r = load("big")
+    rows = []
+    for x in r["rows"]:
+        free, limited = ([f"{run['wall_s']:.0f} ({run['cpu_s']:.0f})" for run in x[way]] for way in ("free", "limited"))
+        peak = max(run["group_peak"] or 0 for run in x["limited"])
+        rows.append([x["case"], f"{x['bytes'] / 1e9:.1f}", f"{x['written'] / 1e9:.1f}", ", ".join(free), ", ".join(limited),
+                     percent(x["speed"], 0), f"{max(run['own'] for run in x['limited']) / 2**20:.0f}",
+                     f"{peak / 2**20:.0f}" if peak else ""])
+    return table(["case", "GB of input", "GB written", "s without limit (processor)", "s with it", "speed kept",
+                  "own memory, MiB", "group's peak, MiB"], rows), r
+
+
+def kills():
+    r = load("kills")
+    return table(["what", "shares", "killed", "times", "outputs", "identical to an undisturbed run"],
+                 [[f"`{x['command']}`", x["parts"] or "",
+                   "at random moments" if x["moments"] == "random" else "before single calls", x["kills"],
+                   x["outputs"], "all" if x["identical"] else "NO"] for x in r["rows"]]), r
+
+
+def stream():
+    r = load("stream")
+    m = r["medians"]
+    return table(["", "median", "share", "bar"], [
+        ["plain O_DIRECT read loop", f"{m['loop'] / 1e9:.2f} GB/s", "", ""],
+        ["load and check all of it", f"{m['load'] / 1e9:.2f} GB/s", percent(m["load_share"], 0), "80 %"],
+        [f"decode, {m['bytes_per_token'] / 1e9:.2f} GB from the disk per token", f"{m['tokens_per_s']:.2f} tokens/s",
+         percent(m["stream_share"], 0), "90 %"]]), r
+
+
 def fuzz():
     return table(["target", "executions", "CPU minutes", "of these since its last finding", "edges", "findings, all fixed"],
                  [[r["target"], f"{r['executions']:,}", f"{r['cpu_minutes']:.0f}", f"{r['cpu_minutes_since_finding']:.0f}",
@@ -140,13 +208,16 @@ def fuzz():
 def main():
     with open(os.path.join(ROOT, "tests", "bench", "results.template.md")) as f:
         text = f.read()
-    for name in ("encode", "perplexity", "memory", "errors", "affine"):
+    for name in ("encode", "perplexity", "memory", "errors", "affine", "mlx", "big", "kills", "stream"):
         body, r = globals()[name]()
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r.get("variant", ""))
     for name in ("convert", "convert-k", "convert-stats"):
         body, r = convert(name)
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
-    for name in ("mixes", "mixes-others", "mixes-short", "mixes-stories", "target"):
+    for name in ("mlx-convert", "mlx-kld"):
+        body, r = globals()[name.replace("-", "_")]()
+        text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
+    for name in ("mixes", "mixes-others", "mixes-short", "mixes-dither", "mixes-stories", "target"):
         body, r = mixes(name)
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r["variant"])
     for name in ("speed-2b", "speed-smollm2"):

@@ -11,4 +11,18 @@ unshare -m bash -c '
     head -c 262144 /dev/zero > disk/filler
     try planish check "$stories" --text "$tales" --chunks 1 --ctx 64 --json disk/report.json
     left disk
+    # A folder: room is claimed file by file, and given back. A share claims none: what it has finished stays.
+    rm disk/filler
+    shards=(planish convert "$stories" --max-shard-size 100K -j 1)
+    try "${shards[@]}" -o disk/mlx --to mlx --type affine8-g32
+    left disk
+    dense=("${shards[@]}" -o disk/out --to dense --type f32 --resume)
+    try "${dense[@]}" --part 2/4
+    left disk | grep -v "/model-\|json"
+    mount -o remount,size=4M disk
+    for i in 1 2 3 4; do "${dense[@]}" --part $i/4 > /dev/null; done
+    planish merge disk/out disk/out.part-*.journal > /dev/null
+    "${shards[@]}" -o ref --to dense --type f32 > /dev/null
+    rm -f disk/out/*.part-*
+    diff -r disk/out ref
 '

@@ -1,4 +1,4 @@
 # help.sh: what each command says of itself.
 try planish --help
 try planish
-for command in inspect calibrate convert check run bench; do try planish $command --help; done
+for command in inspect calibrate convert check run bench layout; do try planish $command --help; done

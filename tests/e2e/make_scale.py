@@ -2,13 +2,21 @@
 
 usage: make_scale.py shards OUT     1,000 shards with 100,001 tensors: experts of a qwen3moe model
        make_scale.py tokens OUT     a vocabulary of 262,144 tokens and 514,906 merges (33 MB), as Gemma 3 has
+       make_scale.py sparse OUT [KEY=NUMBER ...]
+                                    a qwen3moe model, a shard for each layer: weights of the first layers (key `real`) and
+                                    of the token tables, holes for the others; other keys: layers experts hidden inter
+                                    heads vocab. Without keys 94 layers of 128 experts: 195 GB, 36,945 tensors, of which
+                                    20 GB are there
 """
 import json
 import os
+import random
 import struct
 import sys
 
 SHARDS, LAYERS, EXPERTS = 1000, 62, 537
+SPARSE = {"layers": 94, "experts": 128, "hidden": 2560, "inter": 1024, "heads": 32, "vocab": 151936, "real": 9}
+POOL = 1 << 20
 
 
 def save_json(folder, name, doc, **how):
@@ -16,8 +24,8 @@ def save_json(folder, name, doc, **how):
         json.dump(doc, f, ensure_ascii=False, **how)
 
 
-def save_tensors(path, tensors):
-    """(name, shape) of BF16 zeros."""
+def save_tensors(path, tensors, pool=None):
+    """(name, shape) of BF16: holes, which are zeros, or windows into a pool of values."""
     header, at = {}, 0
     for name, shape in tensors:
         size = 2
@@ -27,35 +35,48 @@ def save_tensors(path, tensors):
         at += size
     text = json.dumps(header, separators=(",", ":")).encode()
     with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + bytes(at))
+        f.write(struct.pack("<Q", len(text)) + text)
+        end = f.tell() + at
+        while pool and f.tell() < end:
+            first = f.tell() % POOL // 2 * 2
+            f.write(pool[first:first + min(end - f.tell(), POOL)])
+        f.truncate(end)
+
+
+def expert_layer(i, experts, hidden=2, inter=2, heads=2, kv_heads=1, head=2):
+    at = f"model.layers.{i}."
+    for part, shape in (("q_proj", [heads * head, hidden]), ("k_proj", [kv_heads * head, hidden]),
+                        ("v_proj", [kv_heads * head, hidden]), ("o_proj", [hidden, heads * head])):
+        yield f"{at}self_attn.{part}.weight", shape
+    for part, n in (("self_attn.q_norm", head), ("self_attn.k_norm", head), ("input_layernorm", hidden),
+                    ("post_attention_layernorm", hidden)):
+        yield f"{at}{part}.weight", [n]
+    yield f"{at}mlp.gate.weight", [experts, hidden]
+    for e in range(experts):
+        yield f"{at}mlp.experts.{e}.gate_proj.weight", [inter, hidden]
+        yield f"{at}mlp.experts.{e}.up_proj.weight", [inter, hidden]
+        yield f"{at}mlp.experts.{e}.down_proj.weight", [hidden, inter]
 
 
 def expert_model():
     """Tensors of the model, two values in each row."""
-    def layer(i):
-        at = f"model.layers.{i}."
-        for part, shape in (("q_proj", [4, 2]), ("k_proj", [2, 2]), ("v_proj", [2, 2]), ("o_proj", [2, 4])):
-            yield f"{at}self_attn.{part}.weight", shape
-        for part in ("self_attn.q_norm", "self_attn.k_norm", "input_layernorm", "post_attention_layernorm"):
-            yield f"{at}{part}.weight", [2]
-        yield f"{at}mlp.gate.weight", [EXPERTS, 2]
-        for e in range(EXPERTS):
-            yield f"{at}mlp.experts.{e}.gate_proj.weight", [2, 2]
-            yield f"{at}mlp.experts.{e}.up_proj.weight", [2, 2]
-            yield f"{at}mlp.experts.{e}.down_proj.weight", [2, 2]
     yield "model.embed_tokens.weight", [16, 2]
     yield "model.norm.weight", [2]
     for i in range(LAYERS):
-        yield from layer(i)
+        yield from expert_layer(i, EXPERTS)
+
+
+def save_expert_config(folder, layers, experts, hidden=2, inter=2, heads=2, kv_heads=1, head=2, vocab=16, tied=True):
+    save_json(folder, "config.json", {
+        "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "vocab_size": vocab, "hidden_size": hidden,
+        "intermediate_size": inter, "moe_intermediate_size": inter, "num_experts": experts, "num_experts_per_tok": 2,
+        "norm_topk_prob": True, "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+        "head_dim": head, "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+        "tie_word_embeddings": tied, "decoder_sparse_step": 1, "mlp_only_layers": [], "hidden_act": "silu"})
 
 
 def make_shards(folder):
-    save_json(folder, "config.json", {
-        "architectures": ["Qwen3MoeForCausalLM"], "vocab_size": 16, "hidden_size": 2, "intermediate_size": 2,
-        "moe_intermediate_size": 2, "num_experts": EXPERTS, "num_experts_per_tok": 2, "norm_topk_prob": True,
-        "num_hidden_layers": LAYERS, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 2,
-        "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 1e6, "tie_word_embeddings": True,
-        "decoder_sparse_step": 1, "mlp_only_layers": [], "hidden_act": "silu"})
+    save_expert_config(folder, LAYERS, EXPERTS)
     tensors, where = list(expert_model()), {}
     for i in range(SHARDS):
         name = f"model-{i + 1:05d}-of-{SHARDS:05d}.safetensors"
@@ -64,6 +85,28 @@ def make_shards(folder):
         where.update({tensor: name for tensor, _ in part})
     save_json(folder, "model.safetensors.index.json", {"metadata": {}, "weight_map": where}, indent=2)
     print(f"{len(tensors)} tensors in {SHARDS} shards")
+
+
+def make_sparse(folder, *keys):
+    """Shard 0 has the tables, shard i + 1 layer i."""
+    n = dict(SPARSE)
+    for key in keys:
+        name, number = key.split("=")
+        n[name] = int(number)
+    shape = {"hidden": n["hidden"], "inter": n["inter"], "heads": n["heads"], "kv_heads": max(1, n["heads"] // 8), "head": 128}
+    save_expert_config(folder, n["layers"], n["experts"], vocab=n["vocab"], tied=False, **shape)
+    normal = random.Random(1).gauss
+    pool = b"".join(struct.pack("<f", normal(0, 0.02))[2:] for _ in range(POOL))
+    tables = [(name, [n["vocab"], n["hidden"]]) for name in ("model.embed_tokens.weight", "lm_head.weight")]
+    where, total = {}, 0
+    for i in range(n["layers"] + 1):
+        name = f"model-{i + 1:05d}-of-{n['layers'] + 1:05d}.safetensors"
+        tensors = list(expert_layer(i - 1, n["experts"], **shape)) if i else [*tables, ("model.norm.weight", [n["hidden"]])]
+        save_tensors(os.path.join(folder, name), tensors, pool if i <= n["real"] else None)
+        where.update({tensor: name for tensor, _ in tensors})
+        total += os.path.getsize(os.path.join(folder, name))
+    save_json(folder, "model.safetensors.index.json", {"metadata": {}, "weight_map": where}, indent=2)
+    print(f"{len(where)} tensors, {total} bytes in {n['layers'] + 1} shards")
 
 
 def make_words(count, wanted):
@@ -114,4 +157,4 @@ def make_tokens(folder):
 
 
 os.mkdir(sys.argv[2])
-{"shards": make_shards, "tokens": make_tokens}[sys.argv[1]](sys.argv[2])
+{"shards": make_shards, "tokens": make_tokens, "sparse": make_sparse}[sys.argv[1]](sys.argv[2], *sys.argv[3:])

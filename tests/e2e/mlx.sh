@@ -59,3 +59,7 @@ try planish convert "$stories" -o no --to mlx2 --type bf16
 break_model nan nan
 try planish convert nan -o bad --to mlx --type bf16 -j 2
 [ ! -e bad ] || echo 'something is left'
+# Every token goes through a shared expert: eight bits; the router stays as it is.
+try planish convert "$tiny"/qwen2_moe -o no --to mlx --type affine4-g32 -j 2 --dry-run |
+    grep 'layers.0.*\(shared\|mlp.gate.w\)'
+try planish convert "$tiny"/qwen2_moe -o no --to mlx --type affine4-g32 -j 2 --dry-run --pure | grep 'layers.0.*shared_expert.up'

@@ -20,6 +20,11 @@ try() {
 ask() {
     "$PYTHON" -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"
 }
+# edit FILE STATEMENTS: changes a JSON document d by Python.
+edit() {
+    "$PYTHON" -c 'import json, sys; d = json.load(open(sys.argv[1])); exec(sys.argv[2])
+json.dump(d, open(sys.argv[1], "w"))' "$@"
+}
 # What a folder holds, to show that nothing was left behind.
 left() { (cd "${1:-.}" && find . -mindepth 1 | sort); }
 same() { cmp -s "$1" "$2" || echo "$1 and $2 differ"; }
@@ -27,4 +32,5 @@ differ() { ! cmp -s "$1" "$2" || echo "$1 and $2 are the same"; }
 size() { stat -L -c %s "$1"; }
 make_model() { "$PYTHON" "$E2E/make_model.py" "$@"; }
 break_model() { "$PYTHON" "$E2E/break_model.py" "$stories" "$@"; }
+poke() { "$PYTHON" "$E2E/poke.py" "$@"; }
 watch() { "$PYTHON" "$E2E/watch.py" "$@"; }

@@ -159,7 +159,7 @@ static const fuzz_target fuzz_memory = { "memory", "t", run_without_memory };
 
 const fuzz_target *const fuzz_targets[] = {
     &fuzz_json, &fuzz_recipe, &fuzz_safetensors, &fuzz_index, &fuzz_config, &fuzz_tokenizer,
-    &fuzz_sp_model, &fuzz_gguf, &fuzz_split, &fuzz_folder, &fuzz_imatrix, &fuzz_memory, NULL
+    &fuzz_sp_model, &fuzz_gguf, &fuzz_split, &fuzz_folder, &fuzz_imatrix, &fuzz_layout, &fuzz_pack, &fuzz_memory, NULL
 };
 
 const fuzz_target *fuzz_find(const char *name)

@@ -19,7 +19,7 @@ typedef struct fuzz_target {
 } fuzz_target;
 
 extern const fuzz_target fuzz_json, fuzz_recipe, fuzz_safetensors, fuzz_index, fuzz_config, fuzz_tokenizer,
-    fuzz_sp_model, fuzz_gguf, fuzz_split, fuzz_folder, fuzz_imatrix;
+    fuzz_sp_model, fuzz_gguf, fuzz_split, fuzz_folder, fuzz_imatrix, fuzz_layout, fuzz_pack;
 
 /* All of them and "memory", NULL ends. An input of "memory" begins with two bytes, which allocation
  * fails, and one, for which of the first ten. */

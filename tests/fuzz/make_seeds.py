@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CUT = b"\n>>>>>>\n"
 OUT, PLANISH, SEEDS = sys.argv[1:]
 TARGETS = ["json", "recipe", "safetensors", "index", "config", "tokenizer", "sp_model", "gguf", "split", "folder",
-           "imatrix"]
+           "imatrix", "pack"]
 TYPES = ["q8_0", "q4_0", "f16", "q5_1", "bf16", "f32"]
 
 RECIPES = [
@@ -25,6 +25,10 @@ RECIPES = [
     '{"layers": "0-3", "name": "*.down_proj.*", "type": "q5_1", "method": "copy"}, {"role": "output", "type": "bf16"}]}',
     '{"rules": [{"layers": 2, "type": "f32"}, {"layers": [0, 1], "type": "q4_1"}]}',
 ]
+FOLDERS = [("mlx", "affine4-g32"), ("mlx", "affine3-g32"), ("mlx", "mxfp4"), ("mlx", "mxfp8"), ("mlx", "nvfp4"),
+           ("compressed-tensors", "int4-g32"), ("compressed-tensors", "uint3-g32"), ("compressed-tensors", "int8"),
+           ("compressed-tensors", "fp8"), ("compressed-tensors", "nvfp4"), ("compressed-tensors", "mxfp4"),
+           ("gptq", "int4-g32"), ("gptq-v2", "uint4-g32"), ("gptq", "uint3"), ("awq", "int4-g32")]
 TEXTS = ["Hello, w\u00f6rld!  <s>123</s>\n\n\t's we'll", "\u2581\u2581a  b", ""]
 CARD = """---
 license: apache-2.0
@@ -117,13 +121,14 @@ def small_tokenizer(doc, keep):
     return doc, len(ids)
 
 
-def checkpoint(name, work):
-    """A folder with the smallest checkpoint of this kind; None if planish does not know it yet."""
+def checkpoint(name, work, **sizes):
+    """A folder with the smallest checkpoint of this kind, or with these sizes; None if planish does not know it yet."""
     source = os.path.join(ROOT, "tests", "tiny", "models", name)
-    folder = os.path.join(work, name)
+    folder = os.path.join(work, name + ("-wide" if sizes else ""))
     os.makedirs(folder, exist_ok=True)
     doc, tokens = small_tokenizer(json.loads(read(source, "tokenizer.json")), 12)
     config = smallest(json.loads(read(source, "config.json")), tokens)
+    config.update(sizes)
     for key in list(config):
         if key.endswith("_token_id"):
             config[key] = tokens - 1
@@ -230,6 +235,37 @@ def scaled(work):
     save("config", "fp8", json.dumps(config), CARD)
 
 
+def quantized(work):
+    """Folders of codes as planish writes them, for the readers of these."""
+    folder = checkpoint("llama", work, hidden_size=32, intermediate_size=32, num_key_value_heads=2, head_dim=16,
+                        num_hidden_layers=1)
+    for to, kind in FOLDERS if folder else []:
+        out = os.path.join(work, f"{to}-{kind}")
+        if not planish("convert", folder, "-o", out, "--to", to, "--type", kind):
+            continue
+        config, tensors, tokenizer = (read(out, n) for n in ("config.json", "model.safetensors", "tokenizer.json"))
+        small = json.dumps(json.loads(config), separators=(",", ":"))
+        save("folder", f"{to}-{kind}", small, tensors, tokenizer)
+        save("config", f"{to}-{kind}", small, CARD)
+        if to == "gptq":
+            save("folder", f"{to}-{kind}-any-order", small.replace('"desc_act":false', '"desc_act":true'), tensors, tokenizer)
+
+
+def packs(work):
+    """Index, table, and what lies before them."""
+    folder = checkpoint("llama", work, hidden_size=32, intermediate_size=32, num_key_value_heads=2, head_dim=16,
+                        num_hidden_layers=1)
+    for kind in ("q8_0", "affine4-g32", "int4-g32", "uint3-g32", "mxfp8", "nvfp4", "f16") if folder else ():
+        for level in ("0", "9"):
+            out = os.path.join(work, "out.pl")
+            if not planish("convert", folder, "-o", out, "--type", kind, "--zstd", level, "--force"):
+                continue
+            data = read(out)
+            index, length, table, frames, size = struct.unpack("<5Q", data[-88:-48])
+            text = json.dumps(json.loads(data[index:index + length]), separators=(",", ":"))
+            save("pack", f"{kind}-{level}", text, data[table:table + 64 * frames], data[4096:index].rstrip(b"\0"))
+
+
 def by_hand():
     for i, text in enumerate(RECIPES):
         save("recipe", f"recipe{i}", text)
@@ -295,6 +331,8 @@ def main():
     by_hand()
     models(work)
     scaled(work)
+    quantized(work)
+    packs(work)
     statistics()
     failing()
     shutil.rmtree(work)

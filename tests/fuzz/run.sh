@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=tests/fuzz build=${PLANISH_FUZZ_BUILD:-build-fuzz}
 work=${PLANISH_FUZZ_WORK:-$build/work}
-all=(json recipe safetensors index config tokenizer sp_model gguf split folder imatrix memory)
+all=(json recipe safetensors index config tokenizer sp_model gguf split folder imatrix layout pack memory)
 flags="-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined"
 
 if [ ! -e "$build/build.ninja" ]; then
@@ -32,6 +32,7 @@ export PLANISH_FUZZ_TMP=$tmp
 longest() { # bytes of an input worth trying
     case $1 in
     json | recipe | config) echo 8192 ;;
+    pack) echo 32768 ;;
     *) echo 24576 ;;
     esac
 }

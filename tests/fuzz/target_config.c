@@ -2,8 +2,11 @@
 #include <string.h>
 
 #include "formats/arch_config.h"
+#include "formats/ct_read.h"
+#include "formats/gptq_read.h"
 #include "formats/hf_fp8.h"
 #include "formats/hf_meta.h"
+#include "formats/mlx_read.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Sizes that were let through can be multiplied, and name tensors. */
@@ -40,6 +43,9 @@ static void read_all(const pl_json *config, pl_arena *arena)
     static pl_hparams hp;
     pl_model model = { .parameters = 134515008 };
     pl_hf_fp8 fp8;
+    pl_mlx mlx;
+    pl_ct ct;
+    pl_gptq gptq;
     for (int i = 0; pl_archs[i]; i++) {
         hp = (pl_hparams){ 0 };
         if (fuzz_refused(pl_archs[i]->config(config, "config.json", &hp))) continue;
@@ -47,6 +53,10 @@ static void read_all(const pl_json *config, pl_arena *arena)
         read_factors(config, &hp);
     }
     fuzz_refused(pl_hf_fp8_config(config, "config.json", &fp8));
+    fuzz_refused(pl_mlx_config(config, "config.json", &mlx));
+    if (!fuzz_refused(pl_ct_config(config, "config.json", &ct))) fuzz_check(ct.groups >= 0 && ct.groups <= PL_CT_GROUPS);
+    if (!fuzz_refused(pl_gptq_config(config, "config.json", &gptq)) && gptq.there)
+        fuzz_check(gptq.bits >= 2 && gptq.bits <= 8 && gptq.width >= 0 && gptq.less <= 1);
     if (fuzz_refused(pl_hf_meta_read(fuzz_folder_path(), config, arena, &model))) return;
     for (int i = 0; i < model.metas; i++) fuzz_check(model.meta[i].key[0]);
 }

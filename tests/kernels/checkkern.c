@@ -11,6 +11,7 @@ static const pl_ck_group *const groups[] = {
     &pl_ck_codecs,
     &pl_ck_rows,
     &pl_ck_groups,
+    &pl_ck_layout,
     &pl_ck_matmul,
 };
 

@@ -14,6 +14,7 @@ typedef struct pl_ck_group {
 extern const pl_ck_group pl_ck_codecs;
 extern const pl_ck_group pl_ck_rows;
 extern const pl_ck_group pl_ck_groups;
+extern const pl_ck_group pl_ck_layout;
 extern const pl_ck_group pl_ck_matmul;
 void pl_ck_matmul_bench(void);
 

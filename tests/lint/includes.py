@@ -21,22 +21,27 @@ CLI = {"runtime-check/check.h": re.compile(r"cli/cmd_\w+\.c$"),
 DOORS = {
     r"cblas\.h|lapacke?\.h|openblas.*": r"core/linalg\.[ch]",
     r"yajl/.*": r"core/json_?\w*\.[ch]",
-    r"xxhash\.h|openssl/.*": r"core/hash\.c",
+    r"xxhash\.h": r"core/hash\.c",
+    r"openssl/.*": r"core/sha\.c",
+    r"zstd\w*\.h": r"core/zst\.c",
     r"pcre2.*|utf8proc\.h": r"core/text\.c",
     r"popt\.h": r"cli/opts\.c",
     r"mpi\.h": r"cli/ranks\.c",
-    r"sys/mman\.h|fcntl\.h|sys/statvfs\.h": r"core/(fs|outfile)\.c",
+    r"liburing\.h": r"core/reader\.c",
+    r"sys/mman\.h|sys/statvfs\.h": r"core/(fs|outfile|resident)\.c",
+    r"fcntl\.h": r"core/(fs|outfile|reader)\.c|cli/child\.c",
+    r"sys/wait\.h|sys/prctl\.h|spawn\.h": r"cli/child\.c",
     r".*intrin\.h": r".*_(avx2|avx512|vnni|neon)\w*\.c|core/dtype_simd\.h|quantizers/lanes\.h",
 }
 # Calls -> files that may make them; everything outside cli/ and tests/ is held to this.
 CALLS = {
     r"v?f?printf|puts|fputs|putchar|fputc|putc|perror|fwrite": None,
     r"exit|_exit|_Exit|quick_exit|abort": None,
-    r"open|openat|creat|pread|pwrite|mmap|munmap|read|write|rename|unlink": r"core/(fs|outfile)\.c",
+    r"open|openat|creat|pread|pwrite|mmap|munmap|read|write|rename|unlink": r"core/(fs|outfile|reader|resident)\.c",
     r"fopen|fread|fgets": r"core/(fs|cpu)\.c",
     r"malloc|calloc|realloc|free|strdup|aligned_alloc|posix_memalign": r"core/(mem|fs)\.c",
     # Filling a table once is everybody's; threads and locks are not.
-    r"pthread_(?!once)\w+|thrd_\w+|mtx_\w+": r"core/(pool|log|work)\.c",
+    r"pthread_(?!once)\w+|thrd_\w+|mtx_\w+": r"core/(pool|log|work|reader)\.c",
 }
 
 

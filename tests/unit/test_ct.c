@@ -1,4 +1,5 @@
-/* test_ct.c: reading compressed-tensors' folders: values of packed and of signed codes, and what does not fit together. */
+/* test_ct.c: reading compressed-tensors' folders: values of packed and of signed codes, of zero points, of 4-bit floats, and
+ * what does not fit together. */
 #include "tests/unit/hf_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -10,12 +11,18 @@ enum { WIDE = 64 };
     "\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"format\":\"" format "\","    \
     "\"config_groups\":{\"group_0\":{\"targets\":[\"Linear\"],\"weights\":{" weights "}}}}}"
 #define INT4 "\"type\":\"int\",\"num_bits\":4,\"strategy\":\"group\",\"group_size\":32"
+#define UINT4 INT4 ",\"symmetric\":false"
+#define NVFP4 "\"type\":\"float\",\"num_bits\":4,\"strategy\":\"tensor_group\",\"group_size\":16"
+#define MXFP4 "\"type\":\"float\",\"num_bits\":4,\"strategy\":\"group\",\"group_size\":32"
 #define INT8 "\"type\":\"int\",\"num_bits\":8,\"strategy\":\"channel\""
 static const char up[] = "model.layers.0.mlp.up_proj";
 
-/* A Llama of one layer; its matrices have `words` words or bytes and `scales` scales in a row. */
-static void fill_ct(checkpoint *c, int words, int scales, bool bytes)
+/* A Llama of one layer; its matrices have `words` words or bytes and `scales` scales in a row; more: called so, for each
+ * matrix of `rows` rows. */
+static void fill_more(checkpoint *c, int words, int scales, const char *dtype, const char *of_scales,
+                      void (*more)(checkpoint *c, const char *module, int rows, int scales))
 {
+    bool bytes = !strcmp(dtype, "I8");
     static const struct { const char *name; int rows; } row[] = {
         { "model.layers.0.self_attn.q_proj", WIDE }, { "model.layers.0.self_attn.k_proj", WIDE / 2 },
         { "model.layers.0.self_attn.v_proj", WIDE / 2 }, { "model.layers.0.self_attn.o_proj", WIDE },
@@ -30,12 +37,35 @@ static void fill_ct(checkpoint *c, int words, int scales, bool bytes)
     add(c, "model.layers.0.post_attention_layernorm.weight", WIDE, 0);
     for (int i = 0; i < PL_COUNT(row); i++) {
         snprintf(name, sizeof name, bytes ? "%s.weight" : "%s.weight_packed", row[i].name);
-        add(c, name, row[i].rows, words)->dtype = bytes ? "I8" : "I32";
+        add(c, name, row[i].rows, words)->dtype = dtype;
         snprintf(name, sizeof name, "%s.weight_scale", row[i].name);
-        add(c, name, row[i].rows, scales)->dtype = "BF16";
+        add(c, name, row[i].rows, scales)->dtype = of_scales;
         snprintf(name, sizeof name, "%s.weight_shape", row[i].name);
-        if (!bytes) add(c, name, 2, 0)->dtype = "I32";
+        if (!strcmp(dtype, "I32")) add(c, name, 2, 0)->dtype = "I32";
+        if (more) more(c, row[i].name, row[i].rows, scales);
     }
+}
+
+static void fill_ct(checkpoint *c, int words, int scales, bool bytes)
+{
+    fill_more(c, words, scales, bytes ? "I8" : "I32", "BF16", NULL);
+}
+
+/* Of 4 bits. */
+static void add_zeros(checkpoint *c, const char *module, int rows, int scales)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s.weight_zero_point", module);
+    add(c, name, rows / 8, scales)->dtype = "I32";
+}
+
+static void add_global(checkpoint *c, const char *module, int rows, int scales)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s.weight_global_scale", module);
+    add(c, name, 1, 0);
+    snprintf(name, sizeof name, "%s.input_global_scale", module);
+    add(c, name, 1, 0);
 }
 
 static entry *find_up(checkpoint *c, const char *part)
@@ -94,6 +124,74 @@ START_TEST(values)
 }
 END_TEST
 
+/* Rows 3 and 4 of up_proj, from the map and without. */
+static void read_up(checkpoint *c, const char *config, const char *type, float rows[2][2 * WIDE])
+{
+    for (int how = 0; how < 2; how++) {
+        float decoded[2 * WIDE];
+        pl_packed p;
+        save_model(c, config);
+        pl_source *s = open_model(folder, how ? PL_OPEN_MAP : PL_OPEN_WINDOWS);
+        int t = pl_model_find(s->model, pl_id_make(PL_FFN_UP, 0, -1));
+        ck_assert_str_eq(pl_type_name(&s->model->tensor[t].type), type);
+        ck_assert_int_eq(pl_source_rows(s, t, 3, 2, rows[how], arena), PL_OK);
+        ck_assert_int_eq(pl_source_packed(s, t, 3, 2, &p, arena), PL_OK);
+        ck_assert_int_eq(pl_packed_decode(&p, 0, 2, decoded, arena), PL_OK);
+        ck_assert_int_eq(memcmp(rows[how], decoded, sizeof decoded), 0);
+        pl_source_close(s);
+    }
+}
+
+START_TEST(zero_points)
+{
+    checkpoint c;
+    float rows[2][2 * WIDE];
+    fill_more(&c, WIDE / 8, 2, "I32", "BF16", add_zeros);
+    read_up(&c, CT("pack-quantized", UINT4), "uint4-g32", rows);
+    for (int k = 0; k < 2 * WIDE; k++) {
+        int row = 3 + k / WIDE, col = k % WIDE;
+        uint8_t codes[WIDE / 2], scale[2], zeros[WIDE];
+        float factor;
+        stored("weight_packed", "I32", row * (WIDE / 8), WIDE / 8, codes);
+        stored("weight_scale", "BF16", row * 2 + col / 32, 1, scale);
+        stored("weight_zero_point", "I32", 0, 16, zeros);       /* [8 words down][2 groups] */
+        pl_dtypes[PL_BF16].decode(scale, &factor, 1);
+        int zero = zeros[4 * (row / 8 * 2 + col / 32) + row % 8 / 2] >> (row % 2 * 4) & 15;
+        float wanted = (float)((codes[col / 2] >> (col % 2 * 4) & 15) - zero) * factor;
+        ck_assert(rows[0][k] == wanted && rows[1][k] == wanted);
+    }
+}
+END_TEST
+
+START_TEST(small_floats)
+{
+    for (int nvfp4 = 0; nvfp4 < 2; nvfp4++) {
+        checkpoint c;
+        int group = nvfp4 ? 16 : 32, groups = WIDE / group;
+        float rows[2][2 * WIDE], global = 1.0f;
+        char name[80];
+        fill_more(&c, WIDE / 2, groups, "U8", nvfp4 ? "F8_E4M3" : "U8", nvfp4 ? add_global : NULL);
+        read_up(&c, nvfp4 ? CT("nvfp4-pack-quantized", NVFP4) : CT("mxfp4-pack-quantized", MXFP4),
+                nvfp4 ? "f4_e2m1 1x16 x1" : "f4_e2m1 1x32", rows);
+        snprintf(name, sizeof name, "%s.weight_global_scale", up);
+        if (nvfp4) global = value(name, 0);
+        for (int k = 0; k < 2 * WIDE; k++) {
+            static const float level[8] = { 0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f };
+            int row = 3 + k / WIDE, col = k % WIDE;
+            uint8_t codes[WIDE / 2], scale;
+            float factor;
+            stored("weight_packed", "U8", row * (WIDE / 2), WIDE / 2, codes);
+            stored("weight_scale", nvfp4 ? "F8_E4M3" : "U8", row * groups + col / group, 1, &scale);
+            pl_dtypes[nvfp4 ? PL_F8_E4M3 : PL_F8_E8M0].decode(&scale, &factor, 1);
+            int code = codes[col / 2] >> (col % 2 * 4) & 15;
+            float wanted = (code & 8 ? -level[code & 7] : level[code & 7]) * (factor / global);
+            ck_assert_msg(rows[0][k] == wanted && rows[1][k] == wanted, "%d: %g, not %g", k, (double)rows[0][k],
+                          (double)wanted);
+        }
+    }
+}
+END_TEST
+
 static void fails(checkpoint *c, const char *config, const char *text)
 {
     save_model(c, config);
@@ -107,18 +205,31 @@ START_TEST(tensors_that_do_not_fit)
     checkpoint c;
     fill_ct(&c, WIDE / 8, 2, false);
     find_up(&c, "weight_packed")->shape[1]++;
-    fails(&c, config, "has 9 words and 2 scales for rows of 64 values, which is what no group of 'config_groups' would have");
+    fails(&c, config, "has 9 words and 2 scales of BF16 for rows of 64 values, which is what no group of 'config_groups' ");
     fill_ct(&c, WIDE / 8, 1, false);
-    fails(&c, config, "has 8 words and 1 scales for rows of 64 values");
+    fails(&c, config, "has 8 words and 1 scales of BF16 for rows of 64 values");
     fill_ct(&c, WIDE / 8, 2, false);
     find_up(&c, "weight_scale")->shape[0]--;
-    fails(&c, config, "up_proj.weight_scale' should be F32, F16 or BF16 and have the rows of a matrix");
+    fails(&c, config, "up_proj.weight_scale' should have the rows of a matrix");
     fill_ct(&c, WIDE / 8, 2, false);
     find_up(&c, "weight_scale")->dtype = "I32";
-    fails(&c, config, "up_proj.weight_scale' should be F32, F16 or BF16");
+    fails(&c, config, "has 8 words and 2 scales of I32");
     fill_ct(&c, WIDE / 8, 2, false);
     add(&c, "model.layers.0.mlp.up_proj.weight_zero_point", 2, 2);
-    fails(&c, config, "up_proj.weight_zero_point' is not supported");
+    fails(&c, config, "up_proj.weight_packed' should be symmetric and has zero points");
+    fill_more(&c, WIDE / 8, 2, "I32", "BF16", add_zeros);
+    find_up(&c, "weight_zero_point")->shape[0]--;
+    fails(&c, CT("pack-quantized", UINT4), "zero points 'model.layers.0.mlp.up_proj.weight_zero_point' should be I32 of 8 x 2");
+    drop(&c, "model.layers.0.mlp.up_proj.weight_zero_point");
+    fails(&c, CT("pack-quantized", UINT4), "has codes that are not symmetric, but there is no 'model.layers.0.mlp.up_proj.wei");
+    fill_more(&c, WIDE / 2, 4, "U8", "F8_E4M3", add_global);
+    find_up(&c, "weight_global_scale")->shape[0] = 2;
+    fails(&c, CT("nvfp4-pack-quantized", NVFP4), "up_proj.weight_packed' there should be one number of F32, 'model.layers.0.");
+    fill_more(&c, WIDE / 2, 4, "U8", "U8", add_global);
+    fails(&c, CT("nvfp4-pack-quantized", NVFP4), "has 32 bytes and 4 scales of U8 for rows of 64 values");
+    fill_ct(&c, WIDE / 8, 2, false);
+    add(&c, "model.layers.0.mlp.up_proj.weight_g_idx", WIDE, 0);
+    fails(&c, config, "'model.layers.0.mlp.up_proj.weight_g_idx' is not supported");
     fill_ct(&c, WIDE, 1, true);
     fails(&c, config, "has 64 bytes and 1 scales");
     drop(&c, "model.layers.0.mlp.up_proj.weight_scale");
@@ -130,17 +241,18 @@ START_TEST(configurations_not_read)
 {
     checkpoint c;
     fill_ct(&c, WIDE / 8, 2, false);
-    fails(&c, CT("pack-quantized", INT4 ",\"symmetric\":false"), "asymmetric weights of 4 bits");
+    fails(&c, CT("nvfp4-pack-quantized", NVFP4 ",\"symmetric\":false"), "asymmetric weights of 4 bits, type 'float'");
+    fails(&c, CT("nvfp4-pack-quantized", MXFP4 "0"), "strategy 'group'; expected");
     fails(&c, CT("pack-quantized", "\"type\":\"int\",\"num_bits\":9,\"strategy\":\"channel\""), "weights of 9 bits");
     fails(&c, CT("pack-quantized", "\"type\":\"int\",\"num_bits\":4,\"strategy\":\"tensor\""), "strategy 'tensor'");
     fails(&c, CT("pack-quantized", "\"type\":\"float\",\"num_bits\":4,\"strategy\":\"channel\""), "type 'float'");
     fails(&c, CT("pack-quantized", "\"type\":\"int\",\"num_bits\":4,\"strategy\":\"group\""), "group_size");
-    fails(&c, CT("marlin-24", INT4), "quantized already");
+    fails(&c, CT("marlin-24", INT4), "quantized in a way that cannot be read");
 }
 END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = { values, tensors_that_do_not_fit, configurations_not_read };
+    const TTest *const tests[] = { values, zero_points, small_floats, tensors_that_do_not_fit, configurations_not_read };
     return run_cases("ct", setup, teardown, tests, PL_COUNT(tests));
 }

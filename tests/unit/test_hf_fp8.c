@@ -236,9 +236,9 @@ END_TEST
 START_TEST(wrong_configs)
 {
     static const struct { const char *config, *sentence; } cases[] = {
-        { CONFIG ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}}", "'quantization_config' of gptq: " },
+        { CONFIG ",\"quantization_config\":{\"quant_method\":\"bitnet\",\"bits\":4}}", "'quantization_config' of bitnet: " },
         { CONFIG ",\"quantization_config\":{\"quant_method\":7}}", "'quantization_config': this checkpoint is "
-          "quantized already; only F32, F16, BF16 and 8-bit floats can be read, these with quant_method fp8" },
+          "quantized in a way that cannot be read; known are quant_method fp8, gptq, awq and compressed-tensors" },
         { CONFIG ",\"quantization_config\":[]}", "'quantization_config': this" },
         { COMPRESSED("marlin-24", FLOAT8("tensor")), "of compressed-tensors, marlin-24: this" },
         { CONFIG ",\"quantization_config\":{\"quant_method\":\"compressed-tensors\"}}", "of compressed-tensors: this" },

@@ -320,7 +320,7 @@ START_TEST(wrong_configs)
         { "{\"architectures\":\"LlamaForCausalLM\"," SIZES "}", "'architectures'" },
         { "{\"architectures\":[]," SIZES "}", "'architectures'" },
         { "{\"architectures\":[\"GPT9\"]," SIZES "}", "architecture 'GPT9' is not known; known are Llama" },
-        { CONFIG ",\"quantization_config\":{\"quant_method\":\"gptq\"}}", "'quantization_config' of gptq" },
+        { CONFIG ",\"quantization_config\":{\"quant_method\":\"bitnet\"}}", "'quantization_config' of bitnet" },
         { CONFIG ",\"quantization\":{\"bits\":4}}", "'quantization': 'group_size' is missing" },
         { CONFIG ",\"attention_bias\":\"no\"}", "'attention_bias' should be true or false" },
         { CONFIG ",\"hidden_act\":\"relu\"}", "hidden_act 'relu'" },

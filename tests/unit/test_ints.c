@@ -1,5 +1,6 @@
-/* test_ints.c: whole numbers with a scale for each group: known answers, the search never worse than these, rows of one
- * group and of any length, values that cannot be stored. */
+/* test_ints.c: whole numbers with a scale for each group, with and without zero points, and 8-bit floats with one for each
+ * row: known answers, the search never worse than these, rows of one group and of any length, values that cannot be
+ * stored. */
 #include <check.h>
 #include <math.h>
 
@@ -51,6 +52,50 @@ START_TEST(known_answers)
 }
 END_TEST
 
+/* 0 .. 15 times the scale less an offset: the range of the values is that of the codes. */
+START_TEST(known_zero_points)
+{
+    float from[64], scale[2];
+    uint8_t codes[64];
+    for (int i = 0; i < 64; i++) from[i] = (float)(i % 16 - (i < 32 ? 3 : 12)) * 0.25f;
+    pl_packed p = encode(pl_type_ints(4, 32, false, &pl_dtypes[PL_F32]), from, NULL, 1, 64, false, reference);
+    memcpy(scale, p.part[1].ptr, sizeof scale);
+    ck_assert(scale[0] == 0.25f && scale[1] == 0.25f);
+    ck_assert_int_eq(p.part[2].ptr[0], 3);
+    ck_assert_int_eq(p.part[2].ptr[1], 12);
+    pl_bits_unpack(p.part[0].ptr, 64, 4, codes);
+    for (int i = 0; i < 64; i++) ck_assert_int_eq(codes[i], i % 16);
+    for (int i = 0; i < 32; i++) from[i] = (float)(i % 16);             /* no value below zero */
+    p = encode(p.type, from, NULL, 1, 32, false, reference);
+    ck_assert_int_eq(p.part[2].ptr[0], 0);
+    p = encode(p.type, from, NULL, 1, 32, true, mine);                  /* mirrored, as no zero point is to be 0 */
+    memcpy(scale, p.part[1].ptr, sizeof *scale);
+    ck_assert_float_eq(scale[0], -1.0f);
+    ck_assert_int_eq(p.part[2].ptr[0], 15);
+    assert_ok(pl_packed_decode(&p, 0, 1, value, NULL));
+    for (int i = 0; i < 32; i++) ck_assert_float_eq(value[i], from[i]);
+}
+END_TEST
+
+/* Levels of e4m3 times the scale: the largest is 448. */
+START_TEST(known_floats)
+{
+    static const float level[8] = { 448.0f, -416.0f, 1.125f, 0.0f, -0x1p-9f, 0x1.cp-7f, 240.0f, 3.25f };
+    static const uint8_t code[8] = { 0x7e, 0xfd, 0x39, 0x00, 0x81, 0x07, 0x77, 0x45 };
+    const pl_type type = pl_type_scaled(&pl_dtypes[PL_F8_E4M3], &pl_dtypes[PL_F32], 1, 0);
+    float from[40], scale;
+    for (int i = 0; i < 40; i++) from[i] = level[i % 8] * 0.25f;
+    for (int search = 0; search < 2; search++) {
+        pl_packed p = encode(type, from, NULL, 1, 40, search, mine);
+        memcpy(&scale, p.part[1].ptr, 4);
+        ck_assert_float_eq(scale, 0.25f);
+        for (int i = 0; i < 40; i++) ck_assert_int_eq(p.part[0].ptr[i], code[i % 8]);
+        assert_ok(pl_packed_decode(&p, 0, 1, value, NULL));
+        ck_assert_mem_eq(value, from, sizeof from);
+    }
+}
+END_TEST
+
 START_TEST(zeros)
 {
     static const struct { int dtype; float scale; } cases[] = {
@@ -65,6 +110,13 @@ START_TEST(zeros)
             dtype->decode(p.part[1].ptr, &scale, 1);
             ck_assert_float_eq(scale, cases[i].scale);
             for (int j = 0; j < 16; j++) ck_assert_int_eq(p.part[0].ptr[j], 0x88);
+            p = encode(pl_type_ints(4, 32, false, dtype), w, NULL, 1, 32, search, mine);
+            ck_assert_int_eq(p.part[2].ptr[0], 8);
+            for (int j = 0; j < 16; j++) ck_assert_int_eq(p.part[0].ptr[j], 0x88);
+            p = encode(pl_type_scaled(&pl_dtypes[PL_F8_E4M3], dtype, 1, 0), w, NULL, 1, 32, search, mine);
+            dtype->decode(p.part[1].ptr, &scale, 1);
+            ck_assert_float_eq(scale, cases[i].scale);
+            for (int j = 0; j < 32; j++) ck_assert_int_eq(p.part[0].ptr[j], 0);
         }
 }
 END_TEST
@@ -114,40 +166,55 @@ static void encode_both(pl_type type, const float *importance)
     assert_ok(pl_packed_decode(&p, 0, ROWS, again, NULL));
 }
 
+/* In no group; and no zero point is 0. */
+static void check_groups(pl_type type, const float *importance, int pattern)
+{
+    int64_t width = type.group ? type.group : COLS;
+    encode_both(type, importance);
+    for (int64_t i = 0; i < COUNT; i += width) {
+        double theirs = error_of(again, importance, i, width), ours = error_of(value, importance, i, width);
+        ck_assert_msg(ours <= theirs * (1.0 + 1e-12), "%s %s pattern %d group %d: %g, not %g", pl_type_name(&type),
+                      type.scale->name, pattern, (int)(i / width), ours, theirs);
+    }
+    pl_packed p;
+    assert_ok(pl_packed_init(&p, type, ROWS, COLS));
+    for (int64_t i = 0; p.nparts > 2 && i < p.part[2].bytes; i++)
+        ck_assert_int_ne(mine[p.part[0].bytes + p.part[1].bytes + i], 0);
+}
+
 START_TEST(never_more_error)
 {
     static const int bits[] = { 2, 3, 4, 8 }, floats[] = { PL_F32, PL_F16, PL_BF16 }, groups[] = { 0, 32, 64, 128 };
     for (int pattern = 0; pattern < PATTERNS; pattern++)
-        for (int b = 0; b < PL_COUNT(bits); b++)
-            for (int f = 0; f < PL_COUNT(floats); f++) {
-                pl_type type = pl_type_ints(bits[b], groups[(b + f + pattern) % 4], true, &pl_dtypes[floats[f]]);
-                int64_t width = type.group ? type.group : COLS;
-                const float *importance = fill_importance(pattern % 3);
-                fill(pattern, type.scale);
-                encode_both(type, importance);
-                for (int64_t i = 0; i < COUNT; i += width) {
-                    double theirs = error_of(again, importance, i, width), ours = error_of(value, importance, i, width);
-                    ck_assert_msg(ours <= theirs * (1.0 + 1e-12), "%s %s pattern %d group %d: %g, not %g",
-                                  pl_type_name(&type), type.scale->name, pattern, (int)(i / width), ours, theirs);
-                }
-            }
+        for (int f = 0; f < PL_COUNT(floats); f++) {
+            const pl_dtype *scale = &pl_dtypes[floats[f]];
+            const float *importance = fill_importance(pattern % 3);
+            fill(pattern, scale);
+            check_groups(pl_type_scaled(&pl_dtypes[PL_F8_E4M3], scale, 1, 0), importance, pattern);
+            for (int b = 0; b < PL_COUNT(bits); b++)
+                for (int zero = 0; zero < 2; zero++)
+                    check_groups(pl_type_ints(bits[b], groups[(b + f + pattern) % 4], !zero, scale), importance, pattern);
+        }
 }
 END_TEST
 
 /* Squared error of the search against the reference's on weights of heavy tails in bf16, in hundredths. */
 START_TEST(less_error)
 {
-    static const struct { int bits, group; double plain, weighted; } cases[] = {
-        { 2, 32, 51.8, 42.6 }, { 3, 64, 61.4, 51.5 }, { 4, 128, 74.8, 66.3 }, { 8, 0, 87.3, 81.8 },
+    static const struct { int bits, group; bool zeros; double plain, weighted; } cases[] = {
+        { 2, 32, false, 51.8, 42.6 }, { 3, 64, false, 61.4, 51.5 }, { 4, 128, false, 74.8, 66.3 },
+        { 8, 0, false, 87.3, 81.8 },  { 2, 32, true, 73.6, 60.4 },  { 3, 64, true, 81.3, 68.3 },
+        { 4, 128, true, 86.5, 72.8 }, { 8, 0, true, 83.4, 81.8 },
     };
     fill(1, &pl_dtypes[PL_BF16]);
     for (int i = 0; i < PL_COUNT(cases); i++)
         for (int kind = 0; kind < 2; kind++) {
             const float *importance = fill_importance(kind);
-            encode_both(pl_type_ints(cases[i].bits, cases[i].group, true, &pl_dtypes[PL_BF16]), importance);
+            encode_both(pl_type_ints(cases[i].bits, cases[i].group, !cases[i].zeros, &pl_dtypes[PL_BF16]), importance);
             double part = 100.0 * error_of(value, importance, 0, COUNT) / error_of(again, importance, 0, COUNT);
             double expected = kind ? cases[i].weighted : cases[i].plain;
-            ck_assert_msg(fabs(part - expected) < 1.0, "%d bits, importance %d: %.2f", cases[i].bits, kind, part);
+            ck_assert_msg(fabs(part - expected) < 1.0, "%d bits, zeros %d, importance %d: %.2f", cases[i].bits,
+                          cases[i].zeros, kind, part);
         }
 }
 END_TEST
@@ -158,7 +225,7 @@ START_TEST(odd_rows)
     enum { ODD = 37 };
     fill(0, &pl_dtypes[PL_F32]);
     for (int bits = 2; bits <= 8; bits++) {
-        pl_type type = pl_type_ints(bits, 0, true, &pl_dtypes[PL_F32]);
+        pl_type type = pl_type_ints(bits, 0, bits % 2, &pl_dtypes[PL_F32]);
         pl_packed all, one;
         if (bits == 7) continue;
         all = encode(type, w, NULL, 3, ODD, true, mine);
@@ -201,8 +268,10 @@ END_TEST
 
 START_TEST(values_not_finite)
 {
-    for (int i = 0; i < 4; i++) {
-        pl_type type = pl_type_ints(i % 2 ? 3 : 8, i < 2 ? 0 : 64, true, &pl_dtypes[i % 2 ? PL_F16 : PL_F32]);
+    for (int i = 0; i < 6; i++) {
+        const pl_dtype *scale = &pl_dtypes[i % 2 ? PL_F16 : PL_F32];
+        pl_type type = pl_type_ints(i % 2 ? 3 : 8, i < 2 ? 0 : 64, i < 3, scale);
+        if (i > 3) type = pl_type_scaled(&pl_dtypes[PL_F8_E4M3], scale, 1, 0);
         int64_t width = type.group ? type.group : COLS, first = (2 * COLS + 133) / width * width;
         pl_nonfinite found = { 0 };
         pl_packed p;
@@ -224,15 +293,19 @@ END_TEST
 
 START_TEST(which_types)
 {
-    const pl_type none[] = { pl_type_ints(4, 64, true, NULL), pl_type_ints(4, 64, false, &pl_dtypes[PL_F16]),
-                             pl_type_ints(4, 48, true, &pl_dtypes[PL_F16]), pl_type_ints(1, 64, true, &pl_dtypes[PL_F16]) };
+    const pl_type none[] = {
+        pl_type_ints(4, 64, true, NULL), pl_type_ints(4, 48, true, &pl_dtypes[PL_F16]),
+        pl_type_ints(1, 64, false, &pl_dtypes[PL_F16]), pl_type_scaled(&pl_dtypes[PL_F8_E4M3], NULL, 1, 0),
+        pl_type_scaled(&pl_dtypes[PL_F8_E4M3], &pl_dtypes[PL_F16], 0, 0),
+        pl_type_scaled(&pl_dtypes[PL_F8_E5M2], &pl_dtypes[PL_F16], 1, 0),
+    };
     for (int i = 0; i < PL_COUNT(none); i++) ck_assert_int_eq(pl_groups_kind(&none[i]), -1);
 }
 END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = { known_answers, zeros, never_more_error, less_error, odd_rows, values_out_of_range,
-                                   values_not_finite, which_types };
+    const TTest *const tests[] = { known_answers, known_zero_points, known_floats, zeros, never_more_error, less_error,
+                                   odd_rows, values_out_of_range, values_not_finite, which_types };
     return run_suite("ints", tests, PL_COUNT(tests));
 }

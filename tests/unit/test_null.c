@@ -218,7 +218,7 @@ START_TEST(registries)
     ck_assert_ptr_null(pl_sink_find(pl_sinks, "nothing"));
     int sources = 0;
     while (pl_sources[sources]) sources++;
-    ck_assert_int_eq(sources, 2);
+    ck_assert_int_eq(sources, 3);
 }
 END_TEST
 

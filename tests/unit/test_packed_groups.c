@@ -35,10 +35,10 @@ START_TEST(names)
     static const struct { const char *name; const pl_scheme *scheme; int bits, group; } good[] = {
         { "affine2-g32", &pl_scheme_affine, 2, 32 }, { "affine4-g64", &pl_scheme_affine, 4, 64 },
         { "affine8-g128", &pl_scheme_affine, 8, 128 }, { "int4-g128", &pl_scheme_ints, 4, 128 },
-        { "int8", &pl_scheme_ints, 8, 0 },
+        { "int8", &pl_scheme_ints, 8, 0 }, { "uint4-g128", &pl_scheme_ints, 4, 128 },
     };
     static const char *const bad[] = { "affine4", "affine7-g64", "affine4-g48", "affine4-g064", "affine4-g64 ", "int5",
-                                       "int4-g0", "int", "affine", "int4-g", "uint4-g128", "affine44-g64", "int-4" };
+                                       "int4-g0", "int", "affine", "int4-g", "uint5", "uint4-g48", "affine44-g64", "int-4" };
     pl_type type;
     for (int i = 0; i < PL_COUNT(good); i++) {
         assert_ok(pl_type_parse(good[i].name, &type));
@@ -166,11 +166,11 @@ START_TEST(known_answer)
 }
 END_TEST
 
-/* One factor for all of a matrix beside scales of groups: value = code * scale * factor. */
+/* One number for all of a matrix beside scales of groups: value = code * (scale / number). */
 START_TEST(global)
 {
     const uint8_t codes[16] = { 0x21, 0x43 }, scales[2] = { 0x38, 0x40 };       /* 0.5 1 1.5 2 ...; 1 and 2 as E4M3 */
-    const float factor = 0.125f;
+    const float factor = 8.0f;
     float values[32];
     pl_type type = pl_type_scaled(&pl_dtypes[PL_F4_E2M1], &pl_dtypes[PL_F8_E4M3], 1, 16);
     type.global = true;
