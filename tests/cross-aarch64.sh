@@ -33,8 +33,9 @@ libraries=$root/usr/lib/aarch64-linux-gnu
 if [ ! -d "$root" ]; then
     echo "unpacking libraries"
     rm -rf "$root.part"
+    packages=libc6-dev,libopenblas-dev,libyajl-dev,libpcre2-dev,libutf8proc-dev,libxxhash-dev,libzstd-dev
     mmdebstrap --quiet --variant=extract --architectures=arm64 \
-        --include=libc6-dev,libopenblas-dev,libyajl-dev,libpcre2-dev,libutf8proc-dev,libxxhash-dev,libzstd-dev,libssl-dev,liburing-dev,libpopt-dev,check \
+        --include="$packages,libssl-dev,liburing-dev,libpopt-dev,check" \
         "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$root.part"
     find "$root.part" -path '*/lib/*' -lname '/*' | while read -r link; do
         ln -sfn "$root$(readlink "$link")" "$link"
