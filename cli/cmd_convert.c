@@ -435,6 +435,7 @@ static pl_status keep_shared(job *j)
     for (int i = 0; i < model->tensors; i++) {
         int role = model->tensor[i].id.role;
         if (role != PL_SHARED_GATE && role != PL_SHARED_UP && role != PL_SHARED_DOWN) continue;
+        if (pl_type_coded(&model->tensor[i].type)) continue;    /* what is lost already does not come back */
         if (!choice) choice = PL_ZNEW(j->arena, pl_type, model->tensors);
         if (!choice) return PL_E_MEMORY;
         choice[i] = pl_type_affine(BITS, recipe->type.bits ? recipe->type.group : GROUP, NULL);
