@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-PLANISH, FOLDER = sys.argv[1:]
+PLANISH, FOLDER = (os.path.abspath(path) for path in sys.argv[1:])
 TINY = os.path.join(os.environ["PLANISH_SOURCE_ROOT"], "tests", "tiny", "models")
 ENV = {**os.environ, "PYTHON": sys.executable}
 ENV.setdefault("LLAMA_BIN", os.environ.get("PLANISH_LLAMA_BIN", ""))
