@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(gcc libc6-dev meson ninja-build pkg-config python3 libopenblas-dev libyajl-dev libpcre2-dev
           libutf8proc-dev libxxhash-dev libzstd-dev libssl-dev liburing-dev libpopt-dev)
 if [ "${1:-build}" != build ]; then
-    packages+=(check clang llvm python3-venv binutils util-linux iproute2 libopenmpi-dev openmpi-bin)
+    packages+=(check clang llvm valgrind python3-venv binutils util-linux iproute2 libopenmpi-dev openmpi-bin)
 fi
 if [ "${1:-build}" = fuzz ]; then
     packages+=(libclang-rt-dev)

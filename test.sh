@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test.sh: from nothing to all suites: installs what tests need, builds with gcc and clang, runs every
-# suite, then the short ones again under the address and undefined-behaviour sanitizers.
+# suite, then the short ones again under valgrind and the sanitizers of addresses, undefined behaviour, threads.
 # test.sh SUITE... runs only these, on the gcc build.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -36,10 +36,10 @@ configure() { # folder, then meson options
     else meson setup "$folder" "$@" >/dev/null; fi
 }
 
-compile() { # folder; shows warnings and errors only
+compile() { # folder, then targets; shows warnings and errors only
     local log
     echo "== building $1"
-    if ! log=$(ninja -C "$1" -k 0 2>&1); then
+    if ! log=$(ninja -C "$1" -k 0 "${@:2}" 2>&1); then
         echo "$log" | grep -vE '^\[[0-9]+/[0-9]+\]'
         status=1
     fi
@@ -47,15 +47,19 @@ compile() { # folder; shows warnings and errors only
 
 logs=()
 status=0
-suites() { # folder, suites...
-    local folder=$1 suite slower=1
+suites() { # folder, suites...; memory: unit under valgrind, but what would take long
+    local folder=$1 suite log options slower=1 steady=()
     shift
-    [ "$folder" != build-asan ] || slower=3
+    case $folder in build-asan | build-tsan) slower=4 ;; esac
+    # Older thread sanitizers do not start where newer kernels put programs at random.
+    [ "$folder" != build-tsan ] || ! setarch -R true 2>/dev/null || steady=(setarch -R)
     for suite; do
         echo "== $suite ($folder)"
-        meson test -C "$folder" --no-rebuild --print-errorlogs --timeout-multiplier $slower --suite "$suite" \
-            --logbase "$suite" | grep -vE '^(ninja|$)' || status=1
-        logs+=("$folder/meson-logs/$suite.json")
+        log=$suite options=(--suite "$suite" --timeout-multiplier "$slower")
+        [ "$suite" != memory ] || log=memory-valgrind options=(--suite unit --no-suite slow --setup valgrind)
+        "${steady[@]}" meson test -C "$folder" --no-rebuild --print-errorlogs --logbase "$suite" "${options[@]}" |
+            grep -vE '^(ninja|$)' || status=1
+        logs+=("$folder/meson-logs/$log.json")
     done
 }
 
@@ -64,14 +68,20 @@ compile build
 if [ $# -gt 0 ]; then
     suites build "$@"
 else
-    suites build lint unit kernels property golden fuzz interop e2e model
+    suites build lint unit kernels property golden fuzz interop e2e model memory
     CC=clang configure build-clang -Dtests=enabled -Dpython="$python" -Dwerror=true
     compile build-clang
     suites build-clang unit kernels golden
-    configure build-asan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized \
+    # Lines are enough to find a place by; where each variable is would take gcc minutes for a file of SIMD code.
+    configure build-asan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized -Doptimization=1 -Dc_args=-g1 \
         -Db_lundef=false -Db_sanitize=address,undefined -Dmpi=disabled
     compile build-asan
     suites build-asan unit property fuzz e2e
+    # Which code runs is all that matters here, so plain C is enough.
+    configure build-tsan -Dtests=enabled -Dpython="$python" -Dbuildtype=debugoptimized -Doptimization=1 -Dc_args=-g1 \
+        -Db_lundef=false -Db_sanitize=thread -Dmpi=disabled -Dsimd=false
+    compile build-tsan threads
+    suites build-tsan threads
 fi
 "$python" tests/summary.py $((SECONDS - started)) "${logs[@]}" || status=1
 exit $status

@@ -46,7 +46,7 @@ bool pl_child_find(const char *name, const char *folder, char path[PATH_MAX])
 /* In the child; nothing but what is safe after fork. */
 static void become(const char *const *argv, int output)
 {
-    int input = open("/dev/null", O_RDONLY);
+    int input = (int)TEMP_FAILURE_RETRY(open("/dev/null", O_RDONLY));
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (input >= 0 && dup2(input, 0) >= 0 && dup2(output, 1) >= 0 && dup2(output, 2) >= 0)
@@ -112,7 +112,8 @@ pl_status pl_child_run(const char *const *argv, double seconds, pl_child *out)
     int ends[2];
     *out = (pl_child){ 0 };
     signal(SIGCHLD, SIG_DFL);       /* if we were started with it ignored, nobody could be waited for */
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return pl_fail(PL_E_IO, "no pipe: %s", strerror(errno));
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return pl_fail(PL_E_IO, "'%s' cannot be started: no pipe: %s", argv[0], strerror(errno));
     pid_t pid = fork();
     if (pid == 0) {
         fcntl(ends[1], F_SETFL, 0);             /* the child's end may block */

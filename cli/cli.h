@@ -4,6 +4,7 @@
 
 #include "core/convert.h"
 #include "core/json.h"
+#include "core/merge.h"
 #include "core/pool.h"
 #include "core/sink.h"
 #include "core/stats.h"
@@ -23,6 +24,7 @@ pl_status pl_wire_open(const char *path, const pl_open_options *options, pl_sour
 /* Sink by name ("gguf", "count", "digest"), else PL_E_WISH. */
 pl_status pl_wire_sink(const char *name, pl_sink **out);
 pl_digest pl_wire_sink_digest(const pl_sink *sink);
+pl_status pl_wire_merge(const char *path, const char *const *part, int parts, bool force, pl_merge_result *result);
 /* Statistics of a model's activations from a file, memory from arena; warns if some matrices have none. */
 pl_status pl_wire_stats(const char *path, const pl_model *model, pl_arena *arena, pl_stats **out);
 pl_status pl_wire_stats_save(const char *path, const pl_stats *stats, const pl_model *model, bool force);

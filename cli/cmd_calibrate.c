@@ -63,9 +63,8 @@ static pl_status check_out(const arguments *a, const pl_source *model)
     pl_outfile *file;
     for (int i = 0; i <= model->files; i++) {
         const char *input = i < model->files ? model->file[i] : a->calibrate.text;
-        if (pl_path_same(a->out, input)) return pl_fail(PL_E_WISH, "the output '%s' is the input '%s'", a->out, input);
-        if (pl_path_same(a->journal, input))
-            return pl_fail(PL_E_WISH, "the journal '%s' is the input '%s'", a->journal, input);
+        PL_TRY(pl_path_apart("output", a->out, input));
+        PL_TRY(pl_path_apart("journal", a->journal, input));
     }
     PL_TRY(pl_outfile_create(a->out, 0, a->calibrate.force, &file));
     pl_outfile_abandon(file);

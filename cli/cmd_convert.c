@@ -5,13 +5,14 @@
 #include "cli/cli.h"
 #include "cli/opts.h"
 #include "cli/target.h"
+#include "core/arrange.h"
 #include "core/convert.h"
 #include "core/fs.h"
 #include "core/log.h"
 #include "core/zst.h"
 
 typedef struct arguments {
-    const char *model, *out, *type, *recipe, *to, *pre, *stats, *share;
+    const char *model, *out, *type, *recipe, *to, *pre, *stats, *share, *layout;
     bool dry_run, force, json, allow_nonfinite, pure, resume, symmetric;
     int part, parts;            /* as --part says; 0: all */
     int32_t threads, encoder;
@@ -115,6 +116,7 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
         { "max-shard-size", 0, PL_OPT_SIZE, &a->max_shard, "SIZE", "cut the output into files of at most this size, OUT-00001-of-0000N.gguf;" LINE
           "folders: of 5G if nothing is said", 0, 0, NULL },
         { "zstd", 0, PL_OPT_INT, &a->zstd, "LEVEL", "compress what of a pack gets at least 3 % smaller, 1 (quick) to 19 (slow); 0: nothing", 0, PL_ZSTD_LEVELS, NULL },
+        { "layout", 0, PL_OPT_TEXT, &a->layout, "NAME", "order of a pack's weights: plain, or marlin, rows4, rows8, nvfp4-atom for what fits them" LINE "(docs/layouts.md)", 0, 0, NULL },
         { "force", 'f', PL_OPT_FLAG, &a->force, NULL, "replace an existing output", 0, 0, NULL },
         { "resume", 0, PL_OPT_FLAG, &a->resume, NULL,
           "go on with what a killed or failed run of the same command finished (docs/resume.md)", 0, 0, NULL },
@@ -143,7 +145,7 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
 }
 
 /* One tensor as JSON; error < 0: not measured. */
-static void step_json(const pl_step *step, double error, pl_json_writer *w)
+static void step_json(const pl_step *step, const char *layout, double error, pl_json_writer *w)
 {
     pl_json_begin_object(w, NULL);
     pl_json_put_text(w, "name", step->name);
@@ -152,6 +154,7 @@ static void step_json(const pl_step *step, double error, pl_json_writer *w)
     pl_json_put_int(w, "expert", step->id.expert);
     pl_json_put_text(w, "type", pl_type_name(&step->out.type));
     pl_json_put_text(w, "method", step->method->name);
+    if (step->band) pl_json_put_text(w, "layout", layout);
     pl_json_put_int(w, "bytes", pl_packed_bytes(&step->out));
     if (step->why) pl_json_put_text(w, "why", step->why);
     if (error >= 0) pl_json_put_number(w, "rel_error", error);
@@ -218,7 +221,7 @@ static pl_status print_json(const job *j, const double *error, double seconds, c
         if (digest) pl_json_put_text(w, "digest", digest);
     }
     pl_json_begin_array(w, "tensors");
-    for (int i = 0; i < plan->steps; i++) step_json(&plan->step[i], error ? error[i] : -1, w);
+    for (int i = 0; i < plan->steps; i++) step_json(&plan->step[i], j->sink->layout, error ? error[i] : -1, w);
     pl_status code = pl_json_finish(w, &text);
     if (code == PL_OK) code = pl_ui_json(text, "-");
     pl_free(text);
@@ -234,7 +237,7 @@ static int alike(const pl_plan *plan, int first)
     for (; a->id.expert >= 0 && first + count < plan->steps; count++) {
         const pl_step *b = &plan->step[first + count];
         if (b->id.role != a->id.role || b->id.layer != a->id.layer || b->method != a->method ||
-            b->out.rows != a->out.rows || b->out.cols != a->out.cols || !b->why != !a->why ||
+            b->out.rows != a->out.rows || b->out.cols != a->out.cols || !b->why != !a->why || b->band != a->band ||
             pl_plan_blind(plan, b) != pl_plan_blind(plan, a) || !pl_type_equal(&b->out.type, &a->out.type))
             break;
     }
@@ -242,7 +245,7 @@ static int alike(const pl_plan *plan, int first)
 }
 
 /* Every part that will be written. */
-static pl_status print_parts(const pl_plan *plan)
+static pl_status print_parts(const pl_plan *plan, const char *layout)
 {
     pl_table *table;
     PL_TRY(pl_table_create(6, (bool[]){ false, true, false, false, true, false }, &table));
@@ -254,7 +257,8 @@ static pl_status print_parts(const pl_plan *plan)
         pl_ui_times(step->name, count, name, sizeof name);
         pl_ui_shape(step->out.rows, step->out.cols, shape);
         pl_ui_count(count * pl_packed_bytes(&step->out), bytes);
-        const char *note = step->why ? step->why : pl_plan_blind(plan, step) ? "wants statistics" : "";
+        const char *note = step->why ? step->why : pl_plan_blind(plan, step) ? "wants statistics"
+                         : step->band ? layout : "";
         code = pl_table_row(table, (const char *[]){ name, shape, pl_type_name(&step->out.type), step->method->name,
                                                      bytes, note });
     }
@@ -293,8 +297,15 @@ static void print_totals(const job *j)
     print_coverage(j);
     if (targeted(j->a)) pl_target_totals(&j->target);
     bool f16 = true;
-    for (int i = 0; i < plan->steps; i++)
+    int arranged = 0, matrices = 0;
+    for (int i = 0; i < plan->steps; i++) {
+        arranged += plan->step[i].band != 0;
+        matrices += (j->source->model->tensor[plan->step[i].tensor].flags & PL_TENSOR_MATRIX) != 0;
         f16 = f16 && (!plan->step[i].why || plan->step[i].out.type.element == &pl_dtypes[PL_F16]);
+    }
+    if (sink->layout)
+        pl_ui_print("layout: %s for %d of %d matrices%s\n", sink->layout, arranged, matrices,
+                    arranged == matrices || j->a->dry_run ? "" : " (--dry-run shows which)");
     if (plan->changed)
         pl_ui_print("note:   %d matri%s %s, as %s rows fill no whole blocks%s\n", plan->changed,
                     plan->changed == 1 ? "x is" : "ces are", f16 ? "f16" : "of another type",
@@ -458,6 +469,20 @@ static pl_status plan(job *j)
     return stats ? pl_plan_coverage(j->plan, source->model, &j->coverage) : PL_OK;
 }
 
+/* What only packs can have. */
+static pl_status pack_wishes(job *j)
+{
+    const arguments *a = j->a;
+    bool pack = !strcmp(a->to, "pack"), layout = a->layout && strcmp(a->layout, "plain");
+    if (a->zstd && !pack) return pl_fail(PL_E_WISH, "--zstd compresses packs (OUT.pl, --to pack) only");
+    if (layout && !pl_arrange_known(a->layout))
+        return pl_fail(PL_E_WISH, "--layout takes plain, %s, not '%s'", pl_arrange_list(), a->layout);
+    if (layout && !pack) return pl_fail(PL_E_WISH, "--layout is for packs (OUT.pl, --to pack) only");
+    j->sink->zstd = a->zstd;
+    j->sink->layout = layout ? a->layout : NULL;
+    return PL_OK;
+}
+
 /* All that is known before the first weight is read. */
 static pl_status prepare(job *j)
 {
@@ -469,8 +494,7 @@ static pl_status prepare(job *j)
     pl_open_options options = { .how = flags & PL_SINK_AS_STORED ? PL_OPEN_STORED : PL_OPEN_WINDOWS, .pre = a->pre };
     PL_TRY(pl_wire_open(a->model, &options, &j->source));
     j->sink->symmetric = a->symmetric;
-    j->sink->zstd = a->zstd;
-    if (a->zstd && strcmp(a->to, "pack")) return pl_fail(PL_E_WISH, "--zstd compresses packs (OUT.pl, --to pack) only");
+    PL_TRY(pack_wishes(j));
     j->sink->max_shard = a->max_shard ? a->max_shard : flags & PL_SINK_FOLDER ? FOLDER_SHARD : 0;
     PL_TRY(keep_types(j));
     PL_TRY(keep_shared(j));
@@ -486,7 +510,7 @@ static pl_status convert(job *j)
     PL_TRY(pl_ranks_agree(j->ranks, prepare(j)));
     if (!a->dry_run) return work(j);
     if (a->json) return print_json(j, NULL, 0, NULL, 0);
-    PL_TRY(targeted(a) ? pl_target_table(&j->target) : print_parts(j->plan));
+    PL_TRY(targeted(a) ? pl_target_table(&j->target) : print_parts(j->plan, j->sink->layout));
     print_totals(j);
     return PL_OK;
 }

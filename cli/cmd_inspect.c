@@ -51,14 +51,16 @@ static pl_status print_tensors(const pl_model *m)
         count = alike(m, i);
         code = pl_tensor_bytes(t, &bytes);
         if (code != PL_OK) break;
-        char name[PL_MAX_NAME + 16], layer[16] = "", shape[48], size[32], bits[16];
+        char name[PL_MAX_NAME + 16], layer[16] = "", shape[48], size[32], bits[16], type[96];
         pl_ui_times(t->name, count, name, sizeof name);
         if (t->id.layer >= 0) snprintf(layer, sizeof layer, "%d", t->id.layer);
         pl_ui_shape(t->rows, t->cols, shape);
         pl_ui_count(count * bytes, size);
         snprintf(bits, sizeof bits, "%.3g", 8.0 * (double)bytes / ((double)t->rows * (double)t->cols));
-        code = pl_table_row(table, (const char *[]){ name, pl_role_name(t->id.role), layer, shape,
-                                                     pl_type_name(&t->type), size, bits });
+        snprintf(type, sizeof type, "%s%s%.40s", pl_type_name(&t->type), t->layout ? ", " : "",
+                 t->layout ? t->layout : "");
+        code = pl_table_row(table, (const char *[]){ name, pl_role_name(t->id.role), layer, shape, pl_printable(type),
+                                                     size, bits });
     }
     if (code == PL_OK) pl_table_print(table);
     pl_table_destroy(table);
@@ -146,7 +148,9 @@ static pl_status print_text(const pl_source *s)
     else if (m->vocab)
         pl_ui_print(", %d tokens, pre-tokenizer %s, BOS %sadded", m->vocab->count,
                     pl_printable(pre), m->vocab->add_bos ? "" : "not ");
-    pl_ui_print("\n\n");
+    pl_ui_print("\n");
+    if (s->sha256) pl_ui_print("SHA-256:      %s\n", s->sha256);
+    pl_ui_print("\n");
     return print_tensors(m);
 }
 
@@ -164,6 +168,7 @@ static pl_status tensor_json(const pl_tensor *t, pl_json_writer *w)
     pl_json_put_int(w, "layer", t->id.layer);
     pl_json_put_int(w, "expert", t->id.expert);
     pl_json_put_text(w, "type", pl_type_name(&t->type));
+    if (t->layout) pl_json_put_text(w, "layout", t->layout);
     pl_json_put_int(w, "bytes", bytes);
     pl_json_put_number(w, "bpw", 8.0 * (double)bytes / ((double)t->rows * (double)t->cols));
     pl_json_end(w);
@@ -188,6 +193,7 @@ static pl_status print_json(const pl_source *s)
     pl_json_put_text(w, "schema", "planish.inspect/1");
     pl_json_put_text(w, "model", s->path);
     pl_json_put_text(w, "format", s->ops->name);
+    if (s->sha256) pl_json_put_text(w, "sha256", s->sha256);
     pl_json_put_text(w, "architecture", m->arch);
     pl_json_put_bool(w, "tied", h->tied);
     pl_json_put_bool(w, "encoder", h->encoder);

@@ -3,7 +3,6 @@
 
 #include "cli/cli.h"
 #include "cli/opts.h"
-#include "core/merge.h"
 
 static const pl_usage usage = {
     .command = "merge",
@@ -30,7 +29,7 @@ static pl_status run(int argc, const char **argv)
     int parts = 0;
     while (parts < PL_MAX_SHARES && path[1 + parts]) parts++;
     pl_merge_result result;
-    PL_TRY(pl_merge_shares(path[0], path + 1, parts, force, &result));
+    PL_TRY(pl_wire_merge(path[0], path + 1, parts, force, &result));
     char bytes[24], more[32] = "";
     if (result.files > 1) snprintf(more, sizeof more, " in %d files", result.files);
     pl_ui_print("wrote %s: %s%s from %d parts\n", path[0], pl_ui_bytes(result.bytes, bytes), more, parts);

@@ -45,6 +45,16 @@ static void on_interrupt(int number)
     raise(number);
 }
 
+/* popt and OpenBLAS end the process where they get no memory, with a code that is a missed threshold's here. */
+static bool in_command;
+
+static void on_exit_of_library(void)
+{
+    if (!in_command) return;
+    fprintf(stderr, "planish: a library ended the run, as it does when it is out of memory\n");
+    _exit(PL_E_IO);
+}
+
 static pl_status run(int argc, const char **argv)
 {
     if (argc < 2) {
@@ -71,12 +81,15 @@ int main(int argc, char **argv)
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
     signal(SIGHUP, on_interrupt);
-    pl_linalg_init();
     pl_ui_start(false, getenv("PLANISH_DEBUG") != NULL);
-    pl_status code = run(argc, (const char **)argv);
+    pl_status code = pl_linalg_init();
+    atexit(on_exit_of_library);
+    in_command = true;
+    if (code == PL_OK) code = run(argc, (const char **)argv);
+    in_command = false;
     pl_ui_end();
-    if (code == PL_OK) code = pl_ui_flush();
-    pl_ranks_end();
+    if (code <= PL_E_CHECK && pl_ui_flush() != PL_OK) code = PL_E_IO;
     if (code > PL_E_CHECK && pl_error()[0]) fprintf(stderr, "planish: %s\n", pl_error());
+    pl_ranks_end();                 /* then only, as the first process to end with an error takes the others with it */
     return pl_status_exit(code);
 }

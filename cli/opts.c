@@ -147,7 +147,8 @@ pl_status pl_opts_parse(int argc, const char **argv, const pl_usage *usage, cons
             return PL_OK;
         }
         char *text = poptGetOptArg(context);
-        code = parse_value(&opts[got - 1], text);
+        bool lost = !text && opts[got - 1].kind != PL_OPT_FLAG;
+        code = lost ? pl_fail(PL_E_MEMORY, "out of memory") : parse_value(&opts[got - 1], text);
         free(text);
     }
     if (code == PL_OK && got < -1)

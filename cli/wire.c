@@ -24,6 +24,11 @@ pl_status pl_wire_sink(const char *name, pl_sink **out)
 
 pl_digest pl_wire_sink_digest(const pl_sink *sink) { return pl_sink_digest_value(sink); }
 
+pl_status pl_wire_merge(const char *path, const char *const *part, int parts, bool force, pl_merge_result *result)
+{
+    return pl_merge_shares(path, part, parts, force, pl_seals, result);
+}
+
 pl_status pl_wire_stats(const char *path, const pl_model *model, pl_arena *arena, pl_stats **out)
 {
     PL_TRY(pl_imatrix_load(path, model, arena, out));

@@ -35,6 +35,18 @@ static inline bool pl_align_ok(int64_t a, int64_t b, int64_t *out)
     return true;
 }
 
+/* The piece that `at` lies in, where piece i begins at first[i], in rising order: the last i with first[i] <= at. */
+static inline int pl_span_of(const int64_t *first, int count, int64_t at)
+{
+    int low = 0, high = count - 1;
+    while (low < high) {
+        int middle = low + (high - low + 1) / 2;
+        if (first[middle] <= at) low = middle;
+        else high = middle - 1;
+    }
+    return low;
+}
+
 /* Hard limits on what a file may ask for, in one table. A file beyond one of them is refused with
  * exit code 3 and the limit's name; none is near what real checkpoints use. */
 enum {

@@ -43,16 +43,7 @@ typedef struct job {
     int64_t to_do;                      /* bytes of this share */
 } job;
 
-static int step_of_range(const job *j, int64_t range)
-{
-    int low = 0, high = j->plan->steps - 1;
-    while (low < high) {
-        int middle = low + (high - low + 1) / 2;
-        if (j->first_range[middle] <= range) low = middle;
-        else high = middle - 1;
-    }
-    return low;
-}
+static int step_of_range(const job *j, int64_t range) { return pl_span_of(j->first_range, j->plan->steps, range); }
 
 static pl_input input_of(const job *j, const pl_step *step)
 {
@@ -302,9 +293,7 @@ static pl_status check_output(const pl_source *source, const pl_sink *sink, cons
     char name[PATH_MAX];
     for (int f = 0; f < sink->files; f++) {
         PL_TRY(pl_sink_file_name(sink, path, f, name));
-        for (int i = 0; i < source->files; i++)
-            if (pl_path_same(name, source->file[i]))
-                return pl_fail(PL_E_WISH, "the output '%s' is the input '%s'", name, source->file[i]);
+        for (int i = 0; i < source->files; i++) PL_TRY(pl_path_apart("output", name, source->file[i]));
     }
     return PL_OK;
 }

@@ -74,17 +74,16 @@ static pl_status cut(job *j, pl_arena *arena)
     return j->sum ? PL_OK : PL_E_MEMORY;
 }
 
-/* Are these rows stored alike? Where rows come in another order only plain types can tell. */
+/* Are these rows stored alike, put into one order? Where rows share bytes that is not asked. */
 static pl_status same_bytes(const job *j, const pl_diff_row *r, int64_t first, int64_t count, pl_arena *scratch,
                             bool *same)
 {
     const pl_tensor *a = tensor_a(j, r), *b = tensor_b(j, r);
     pl_packed x, y;
     *same = false;
-    if (!pl_type_equal(&a->type, &b->type) || (a->order != b->order &&
-                                               a->type.scheme != &pl_scheme_plain)) return PL_OK;
+    if (!pl_type_equal(&a->type, &b->type)) return PL_OK;
     PL_TRY(pl_packed_init(&x, a->type, a->rows, a->cols));
-    if (x.granule > 1 || x.granule == 0) return PL_OK;
+    if (x.granule != 1) return PL_OK;
     pl_input in[] = { { .source = j->a, .tensor = r->a, .rows = a->rows, .cols = a->cols, .order = a->order },
                       { .source = j->b, .tensor = r->b, .rows = b->rows, .cols = b->cols, .order = a->order } };
     PL_TRY(pl_rows_packed(&in[0], first, count, &x, scratch));
@@ -107,21 +106,10 @@ static void compare(const float *a, const float *b, int64_t n, part_sum *sum)
     }
 }
 
-static int row_of_range(const job *j, int64_t range)
-{
-    int low = 0, high = j->out->rows - 1;
-    while (low < high) {
-        int middle = low + (high - low + 1) / 2;
-        if (j->first_range[middle] <= range) low = middle;
-        else high = middle - 1;
-    }
-    return low;
-}
-
 static pl_status diff_range(void *ctx, int64_t range, int worker)
 {
     job *j = ctx;
-    int index = row_of_range(j, range);
+    int index = pl_span_of(j->first_range, j->out->rows, range);
     const pl_diff_row *r = &j->out->row[index];
     const pl_tensor *t = tensor_a(j, r);
     int64_t height = range_height(t), first = (range - j->first_range[index]) * height;

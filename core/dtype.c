@@ -111,40 +111,40 @@ static void decode_f8_e8m0(const void *blocks, float *out, int64_t count)
 }
 
 const pl_dtype pl_dtypes[PL_DTYPES_ALL] = {
-    [PL_F32]  = { "f32",  1,  4,  0,  "F32",  NULL, decode_f32,  { -1, -1 }, NULL },
-    [PL_F16]  = { "f16",  1,  2,  1,  "F16",  NULL, pl_f16_to_f32_plain, { -1, -1 }, NULL },
-    [PL_BF16] = { "bf16", 1,  2,  30, "BF16", NULL, pl_bf16_to_f32_plain, { -1, -1 }, NULL },
-    [PL_Q8_0] = { "q8_0", 32, 34, 8,  NULL,   NULL, decode_q8_0, { 0, -1 }, NULL },
-    [PL_Q4_0] = { "q4_0", 32, 18, 2,  NULL,   NULL, decode_q4_0, { 0, -1 }, NULL },
-    [PL_Q4_1] = { "q4_1", 32, 20, 3,  NULL,   NULL, decode_q4_1, { 0, 2 }, NULL },
-    [PL_Q5_0] = { "q5_0", 32, 22, 6,  NULL,   NULL, decode_q5_0, { 0, -1 }, NULL },
-    [PL_Q5_1] = { "q5_1", 32, 24, 7,  NULL,   NULL, decode_q5_1, { 0, 2 }, NULL },
-    [PL_F8_E4M3] = { "f8_e4m3", 1, 1, -1, "F8_E4M3", NULL, decode_f8_e4m3, { -1, -1 }, NULL },
-    [PL_F8_E5M2] = { "f8_e5m2", 1, 1, -1, "F8_E5M2", NULL, decode_f8_e5m2, { -1, -1 }, NULL },
-    [PL_F8_E8M0] = { "f8_e8m0", 1, 1, -1, "F8_E8M0", NULL, decode_f8_e8m0, { -1, -1 }, NULL },
-    [PL_F4_E2M1] = { "f4_e2m1", 2, 1, -1, "F4", NULL, pl_decode_f4_e2m1, { -1, -1 }, NULL },
-    [PL_U32] = { "u32", 1, 4, -1, "U32", NULL, NULL, { -1, -1 }, NULL },
-    [PL_U8] = { "u8", 1, 1, -1, "U8", NULL, NULL, { -1, -1 }, NULL },
-    [PL_Q2_K] = { "q2_k", 256, 84, 10, NULL, NULL, pl_decode_q2_k, { 80, 82 }, NULL },
-    [PL_Q3_K] = { "q3_k", 256, 110, 11, NULL, NULL, pl_decode_q3_k, { 108, -1 }, NULL },
-    [PL_Q4_K] = { "q4_k", 256, 144, 12, NULL, NULL, pl_decode_q4_k, { 0, 2 }, NULL },
-    [PL_Q5_K] = { "q5_k", 256, 176, 13, NULL, NULL, pl_decode_q5_k, { 0, 2 }, NULL },
-    [PL_Q6_K] = { "q6_k", 256, 210, 14, NULL, NULL, pl_decode_q6_k, { 208, -1 }, NULL },
-    [PL_IQ2_XXS] = { "iq2_xxs", 256, 66, 16, NULL, NULL, pl_decode_iq2_xxs, { 0, -1 }, NULL },
-    [PL_IQ2_XS] = { "iq2_xs", 256, 74, 17, NULL, NULL, pl_decode_iq2_xs, { 0, -1 }, NULL },
-    [PL_IQ2_S] = { "iq2_s", 256, 82, 22, NULL, NULL, pl_decode_iq2_s, { 0, -1 }, NULL },
-    [PL_IQ3_XXS] = { "iq3_xxs", 256, 98, 18, NULL, NULL, pl_decode_iq3_xxs, { 0, -1 }, NULL },
-    [PL_IQ3_S] = { "iq3_s", 256, 110, 21, NULL, NULL, pl_decode_iq3_s, { 0, -1 }, NULL },
-    [PL_IQ1_S] = { "iq1_s", 256, 50, 19, NULL, NULL, pl_decode_iq1_s, { 0, -1 }, NULL },
-    [PL_IQ1_M] = { "iq1_m", 256, 56, 29, NULL, NULL, pl_decode_iq1_m, { -1, -1 }, pl_bad_iq1_m },
-    [PL_IQ4_NL] = { "iq4_nl", 32, 18, 20, NULL, NULL, pl_decode_iq4_nl, { 0, -1 }, NULL },
-    [PL_IQ4_XS] = { "iq4_xs", 256, 136, 23, NULL, NULL, pl_decode_iq4_xs, { 0, -1 }, NULL },
-    [PL_TQ1_0] = { "tq1_0", 256, 54, 34, NULL, NULL, pl_decode_tq1_0, { 52, -1 }, NULL },
-    [PL_TQ2_0] = { "tq2_0", 256, 66, 35, NULL, NULL, pl_decode_tq2_0, { 64, -1 }, NULL },
-    [PL_MXFP4] = { "mxfp4", 32, 17, 39, NULL, NULL, pl_decode_mxfp4, { -1, -1 }, pl_bad_mxfp4 },
-    [PL_NVFP4] = { "nvfp4", 64, 36, 40, NULL, NULL, pl_decode_nvfp4, { -1, -1 }, pl_bad_nvfp4 },
-    [PL_Q1_0] = { "q1_0", 128, 18, 41, NULL, NULL, pl_decode_q1_0, { 0, -1 }, NULL },
-    [PL_Q2_0] = { "q2_0", 64, 18, 42, NULL, NULL, pl_decode_q2_0, { 0, -1 }, NULL },
+    [PL_F32]  = { "f32",  1,  4,  0,  "F32",  decode_f32,  { -1, -1 }, NULL },
+    [PL_F16]  = { "f16",  1,  2,  1,  "F16",  pl_f16_to_f32_plain, { -1, -1 }, NULL },
+    [PL_BF16] = { "bf16", 1,  2,  30, "BF16", pl_bf16_to_f32_plain, { -1, -1 }, NULL },
+    [PL_Q8_0] = { "q8_0", 32, 34, 8,  NULL,   decode_q8_0, { 0, -1 }, NULL },
+    [PL_Q4_0] = { "q4_0", 32, 18, 2,  NULL,   decode_q4_0, { 0, -1 }, NULL },
+    [PL_Q4_1] = { "q4_1", 32, 20, 3,  NULL,   decode_q4_1, { 0, 2 }, NULL },
+    [PL_Q5_0] = { "q5_0", 32, 22, 6,  NULL,   decode_q5_0, { 0, -1 }, NULL },
+    [PL_Q5_1] = { "q5_1", 32, 24, 7,  NULL,   decode_q5_1, { 0, 2 }, NULL },
+    [PL_F8_E4M3] = { "f8_e4m3", 1, 1, -1, "F8_E4M3", decode_f8_e4m3, { -1, -1 }, NULL },
+    [PL_F8_E5M2] = { "f8_e5m2", 1, 1, -1, "F8_E5M2", decode_f8_e5m2, { -1, -1 }, NULL },
+    [PL_F8_E8M0] = { "f8_e8m0", 1, 1, -1, "F8_E8M0", decode_f8_e8m0, { -1, -1 }, NULL },
+    [PL_F4_E2M1] = { "f4_e2m1", 2, 1, -1, "F4", pl_decode_f4_e2m1, { -1, -1 }, NULL },
+    [PL_U32] = { "u32", 1, 4, -1, "U32", NULL, { -1, -1 }, NULL },
+    [PL_U8] = { "u8", 1, 1, -1, "U8", NULL, { -1, -1 }, NULL },
+    [PL_Q2_K] = { "q2_k", 256, 84, 10, NULL, pl_decode_q2_k, { 80, 82 }, NULL },
+    [PL_Q3_K] = { "q3_k", 256, 110, 11, NULL, pl_decode_q3_k, { 108, -1 }, NULL },
+    [PL_Q4_K] = { "q4_k", 256, 144, 12, NULL, pl_decode_q4_k, { 0, 2 }, NULL },
+    [PL_Q5_K] = { "q5_k", 256, 176, 13, NULL, pl_decode_q5_k, { 0, 2 }, NULL },
+    [PL_Q6_K] = { "q6_k", 256, 210, 14, NULL, pl_decode_q6_k, { 208, -1 }, NULL },
+    [PL_IQ2_XXS] = { "iq2_xxs", 256, 66, 16, NULL, pl_decode_iq2_xxs, { 0, -1 }, NULL },
+    [PL_IQ2_XS] = { "iq2_xs", 256, 74, 17, NULL, pl_decode_iq2_xs, { 0, -1 }, NULL },
+    [PL_IQ2_S] = { "iq2_s", 256, 82, 22, NULL, pl_decode_iq2_s, { 0, -1 }, NULL },
+    [PL_IQ3_XXS] = { "iq3_xxs", 256, 98, 18, NULL, pl_decode_iq3_xxs, { 0, -1 }, NULL },
+    [PL_IQ3_S] = { "iq3_s", 256, 110, 21, NULL, pl_decode_iq3_s, { 0, -1 }, NULL },
+    [PL_IQ1_S] = { "iq1_s", 256, 50, 19, NULL, pl_decode_iq1_s, { 0, -1 }, NULL },
+    [PL_IQ1_M] = { "iq1_m", 256, 56, 29, NULL, pl_decode_iq1_m, { -1, -1 }, pl_bad_iq1_m },
+    [PL_IQ4_NL] = { "iq4_nl", 32, 18, 20, NULL, pl_decode_iq4_nl, { 0, -1 }, NULL },
+    [PL_IQ4_XS] = { "iq4_xs", 256, 136, 23, NULL, pl_decode_iq4_xs, { 0, -1 }, NULL },
+    [PL_TQ1_0] = { "tq1_0", 256, 54, 34, NULL, pl_decode_tq1_0, { 52, -1 }, NULL },
+    [PL_TQ2_0] = { "tq2_0", 256, 66, 35, NULL, pl_decode_tq2_0, { 64, -1 }, NULL },
+    [PL_MXFP4] = { "mxfp4", 32, 17, 39, NULL, pl_decode_mxfp4, { -1, -1 }, pl_bad_mxfp4 },
+    [PL_NVFP4] = { "nvfp4", 64, 36, 40, NULL, pl_decode_nvfp4, { -1, -1 }, pl_bad_nvfp4 },
+    [PL_Q1_0] = { "q1_0", 128, 18, 41, NULL, pl_decode_q1_0, { 0, -1 }, NULL },
+    [PL_Q2_0] = { "q2_0", 64, 18, 42, NULL, pl_decode_q2_0, { 0, -1 }, NULL },
 };
 
 const pl_dtype *pl_dtype_find(const char *name)
@@ -183,6 +183,11 @@ const char *pl_dtype_gguf_name(int id)
         [41] = "q1_0", [42] = "q2_0",
     };
     return id >= 0 && id < PL_COUNT(names) ? names[id] : NULL;
+}
+
+bool pl_dtype_is_float(const pl_dtype *dtype)
+{
+    return dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
 }
 
 pl_status pl_dtype_row_bytes(const pl_dtype *dtype, int64_t cols, int64_t *bytes)

@@ -4,14 +4,11 @@
 
 #include "core/status.h"
 
-typedef struct pl_layout pl_layout;     /* shape:stride order of places in a block; comes with the container */
-
 typedef struct pl_dtype {
     const char *name;           /* lower case, as --type takes it: "q4_0" */
     int block, bytes;           /* elements per block, bytes per block */
     int gguf_id;                /* ggml type id; -1: GGUF cannot hold it */
     const char *safetensors;    /* its name there ("BF16"); NULL: safetensors cannot hold it as such */
-    const pl_layout *layout;    /* place in the block -> element; NULL: in order */
     /* count elements (a multiple of block) to f32: the definition, plain C. NULL: only inside a
      * scheme, or data that is no weight (integers). */
     void (*decode)(const void *blocks, float *out, int64_t count);
@@ -48,6 +45,8 @@ const pl_dtype *pl_dtype_by_safetensors(const char *name);
 /* A name for the sentence about a type we cannot read: "q4_k", or NULL if nobody knows the id. */
 const char *pl_dtype_gguf_name(int id);
 
+/* F32, F16 or BF16? False for NULL. */
+bool pl_dtype_is_float(const pl_dtype *dtype);
 /* Bytes of a row of cols elements; PL_E_WISH if cols is no multiple of the block. */
 pl_status pl_dtype_row_bytes(const pl_dtype *dtype, int64_t cols, int64_t *bytes);
 

@@ -1,6 +1,7 @@
 /* fs.c: reading by windows and guarded maps; paths; the process. */
 #include "core/fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -59,18 +60,20 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 }
 
 /* A file that ends inside its last page now reads as zeros there without a signal, so sizes are
- * compared as well. */
-static void note_size(map_entry *m)
+ * compared as well. False with errno if that cannot be done. */
+static bool note_size(map_entry *m)
 {
     size_t size = atomic_load(&m->size);
     struct stat st;
-    if (size && (fstat(m->fd, &st) != 0 || (uint64_t)st.st_size < size)) atomic_store(&m->shrank, true);
+    if (size && fstat(m->fd, &st) != 0) return false;
+    if (size && (uint64_t)st.st_size < size) atomic_store(&m->shrank, true);
+    return true;
 }
 
 pl_status pl_map_check(void)
 {
     for (map_entry *m = atomic_load(&maps); m; m = m->next) {
-        note_size(m);
+        if (!note_size(m)) return pl_fail(PL_E_IO, "cannot look at '%s': %s", m->path, strerror(errno));
         if (atomic_load(&m->shrank))
             return pl_fail(PL_E_INPUT, "%s: became shorter while it was being read", m->path);
     }
@@ -80,14 +83,17 @@ pl_status pl_map_check(void)
 pl_status pl_file_open(const char *path, pl_file **out)
 {
     *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);     /* a pipe is refused, not waited for */
+    /* A pipe is refused, not waited for. */
+    int fd = (int)TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (fd < 0) {
         int code = errno == ENOENT || errno == ENOTDIR ? PL_E_INPUT : PL_E_IO;
         return pl_fail(code, "cannot open '%s': %s", path, strerror(errno));
     }
     struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    int error = fstat(fd, &st) != 0 ? errno : 0;
+    if (error || !S_ISREG(st.st_mode)) {
         close(fd);
+        if (error) return pl_fail(PL_E_IO, "cannot look at '%s': %s", path, strerror(error));
         return pl_fail(PL_E_INPUT, "'%s' is not a regular file", path);
     }
     pl_file *file = pl_alloc(1, sizeof *file);
@@ -191,6 +197,15 @@ pl_status pl_file_map(pl_file *file, const uint8_t **base)
     return PL_OK;
 }
 
+pl_status pl_file_bytes(const char *path, int64_t *bytes)
+{
+    pl_file *file;
+    PL_TRY(pl_file_open(path, &file));
+    *bytes = file->size;
+    pl_file_close(file);
+    return PL_OK;
+}
+
 pl_status pl_file_load(const char *path, int64_t limit, char **data, size_t *len)
 {
     *data = NULL;
@@ -227,16 +242,37 @@ bool pl_path_is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* What stat failed with: is nothing there? */
+static bool is_absent(int error) { return error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG; }
+
 bool pl_path_exists(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0;
+    return stat(path, &st) == 0 || !is_absent(errno);
 }
 
-bool pl_path_same(const char *a, const char *b)
+pl_status pl_path_each(const char *folder, pl_status (*each)(void *ctx, const char *name), void *ctx)
+{
+    DIR *dir = opendir(folder);
+    if (!dir && is_absent(errno)) return PL_OK;
+    if (!dir) return pl_fail(PL_E_IO, "cannot read the folder '%s': %s", folder, strerror(errno));
+    pl_status code = PL_OK;
+    const struct dirent *e;
+    while (code == PL_OK && (errno = 0, e = readdir(dir)))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) code = each(ctx, e->d_name);
+    if (code == PL_OK && errno) code = pl_fail(PL_E_IO, "cannot read the folder '%s': %s", folder, strerror(errno));
+    closedir(dir);
+    return code;
+}
+
+pl_status pl_path_apart(const char *what, const char *path, const char *input)
 {
     struct stat sa, sb;
-    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+    const char *unknown = stat(path, &sa) != 0 ? path : stat(input, &sb) != 0 ? input : NULL;
+    if (unknown && is_absent(errno)) return PL_OK;
+    if (unknown) return pl_fail(PL_E_IO, "cannot look at '%s': %s", unknown, strerror(errno));
+    if (sa.st_dev != sb.st_dev || sa.st_ino != sb.st_ino) return PL_OK;
+    return pl_fail(PL_E_WISH, "the %s '%s' is the input '%s'", what, path, input);
 }
 
 pl_status pl_file_remove(const char *path)

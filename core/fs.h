@@ -23,15 +23,21 @@ bool pl_file_has_data(pl_file *file, int64_t offset, int64_t len);
  * shrinks meanwhile makes the mapping read zeros instead of killing the process: whoever used the
  * map asks pl_map_check() after its work. */
 pl_status pl_file_map(pl_file *file, const uint8_t **base);
-/* PL_E_INPUT naming the file if a mapped file lost bytes since the process began. */
+/* PL_E_INPUT naming the file if a mapped file lost bytes since the process began; PL_E_IO if that cannot be told. */
 pl_status pl_map_check(void);
 
+/* How long a file is. */
+pl_status pl_file_bytes(const char *path, int64_t *bytes);
 /* A whole file of at most `limit` bytes, with a NUL behind it; freed with pl_free. */
 pl_status pl_file_load(const char *path, int64_t limit, char **data, size_t *len);
 bool pl_path_is_dir(const char *path);
+/* False only where there is certainly nothing: what cannot be looked at fails when it is opened. */
 bool pl_path_exists(const char *path);
-/* True if both exist and are the same file, through links too. */
-bool pl_path_same(const char *a, const char *b);
+/* Calls each(ctx, name) for what lies in a folder, until it fails; for nothing if there is no such folder. */
+pl_status pl_path_each(const char *folder, pl_status (*each)(void *ctx, const char *name), void *ctx);
+/* PL_E_WISH if what is to be written is the input, through links too; PL_E_IO if that cannot be found out. `what` is
+ * written: the "output". */
+pl_status pl_path_apart(const char *what, const char *path, const char *input);
 /* Takes a file away, if it is there. */
 pl_status pl_file_remove(const char *path);
 /* "dir/name" in a buffer of PATH_MAX bytes. */

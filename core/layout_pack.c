@@ -277,14 +277,18 @@ static pl_fast fast_of(const pl_composed *l, int bits)
 }
 
 /* Where a layout is a bijection, packing by it is unpacking by its inverse, and the other way round. */
+static bool invert(const pl_composed *l, pl_composed *inverse)
+{
+    bool bijective = false;
+    *inverse = (pl_composed){ .offset = 0 };
+    return !l->swizzle.bits && !l->offset && pl_composed_bijective(l, &bijective) == PL_OK && bijective &&
+           pl_layout_right_inverse(&l->layout, &inverse->layout) == PL_OK;
+}
+
 static pl_fast inverse_of(const pl_composed *l, int bits)
 {
-    pl_composed inverse = { .offset = 0 };
-    bool bijective = false;
-    if (l->swizzle.bits || l->offset || pl_composed_bijective(l, &bijective) != PL_OK || !bijective ||
-        pl_layout_right_inverse(&l->layout, &inverse.layout) != PL_OK)
-        return (pl_fast){ .kind = PL_FAST_NONE };
-    return fast_of(&inverse, bits);
+    pl_composed inverse;
+    return invert(l, &inverse) ? fast_of(&inverse, bits) : (pl_fast){ .kind = PL_FAST_NONE };
 }
 
 /* A whole number of words of the last mode, and what is left of it. */
@@ -347,12 +351,16 @@ pl_status pl_layout_pack(const pl_composed *l, int bits, const void *in, int64_t
 pl_status pl_layout_unpack(const pl_composed *l, int bits, const void *in, int64_t in_bytes, void *out,
                            int64_t out_bytes)
 {
-    pl_composed head, tail;
+    pl_composed head, tail, back;
     bool inverse, once;
     PL_TRY(fits(l, bits, out_bytes, in_bytes));
     pl_fast fast = choose(l, bits, false, &inverse);
     bool all = fast.kind != PL_FAST_NONE;
     if (!all && split(l, &head, &tail)) fast = choose(&head, bits, false, &inverse);
+    /* Words are made quicker than changed. */
+    bool whole = pl_layout_size(&l->layout) % 8 == 0;
+    if (fast.kind == PL_FAST_NONE && bits % 8 && whole && invert(l, &back))
+        return pl_layout_pack_generic(&back, bits, in, in_bytes, out, out_bytes);
     if (fast.kind == PL_FAST_NONE) return pl_layout_unpack_generic(l, bits, in, in_bytes, out, out_bytes);
     PL_TRY(pl_composed_injective(l, &once));
     if (!once) return shared_place();

@@ -243,7 +243,8 @@ pl_status pl_ledger_view(const char *path, pl_ledger_key *key, pl_ledger **out)
     bool whole = false;
     pl_status code = create(path, out);
     if (code == PL_OK) code = pl_file_open(path, &(*out)->view);
-    if (code == PL_OK && (read_head(*out, &whole) != PL_OK || !whole))
+    if (code == PL_OK) code = read_head(*out, &whole);
+    if (code == PL_E_WISH || (code == PL_OK && !whole))
         code = pl_fail(PL_E_INPUT, "%s: no journal of a conversion, or a damaged one", path);
     if (code == PL_OK) *key = (*out)->head.key;
     if (code == PL_OK) return PL_OK;

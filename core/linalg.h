@@ -7,7 +7,7 @@
 #include "core/pool.h"
 
 /* Comes before any other, on one thread; sets BLAS to one thread. A repeated call does nothing. */
-void pl_linalg_init(void);
+pl_status pl_linalg_init(void);
 
 /* c[m][n] = alpha * a[m][k] * b[n][k]^T + beta * c; ld*: elements from row to row. One thread. */
 void pl_gemm_nt(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,

@@ -4,13 +4,13 @@
  * once. */
 #include "core/merge.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/convert.h"
 #include "core/fs.h"
@@ -29,6 +29,7 @@ typedef struct share {
 
 typedef struct job {
     const char *path;
+    pl_merge_seal *const *seals;
     share *share;               /* [shares] in order */
     int shares;
     uint8_t *seen;              /* [ranges] */
@@ -36,6 +37,7 @@ typedef struct job {
     pl_outset set;
     pl_outfile **out;           /* [files] */
     int files;
+    bool made;                  /* the folder was */
     uint8_t *window, *other;    /* [WINDOW] */
     int64_t done, bytes;
 } job;
@@ -138,7 +140,7 @@ static pl_status beside(const char *path, const char *name, char out[PATH_MAX])
 
 /* Where file `name` of the shares goes: an output of one file may have any name, of several they have those that the
  * conversion gave them. */
-static pl_status target(const job *j, const char *name, bool alone, char out[PATH_MAX])
+static pl_status target(job *j, const char *name, bool alone, char out[PATH_MAX])
 {
     const char *list = j->share[0].list, *base = strrchr(j->path, '/');
     size_t len = strcspn(list, "\n");
@@ -151,25 +153,20 @@ static pl_status target(const job *j, const char *name, bool alone, char out[PAT
         return pl_fail(PL_E_WISH, "the shares are of '%.*s', an output of several files, and cannot become '%s'",
                        (int)len, list, j->path);
     bool folder = strchr(name, '/') != NULL;
-    if (folder && mkdir(j->path, 0777) != 0 && errno != EEXIST)
+    if (folder && mkdir(j->path, 0777) == 0) j->made = true;
+    else if (folder && errno != EEXIST)
         return pl_fail(PL_E_IO, "cannot make the folder '%s': %s", j->path, strerror(errno));
     return beside(j->path, name, out);
 }
 
 /* Weights of another output in the folder would be read together with those of this one. */
-static pl_status check_folder(const job *j)
+static pl_status check_entry(void *ctx, const char *name)
 {
+    const job *j = ctx;
     char line[PL_MAX_NAME + 4];
-    pl_status code = PL_OK;
-    DIR *dir = opendir(j->path);
-    for (const struct dirent *e; dir && code == PL_OK && (e = readdir(dir));) {
-        snprintf(line, sizeof line, "/%s\n", e->d_name);
-        if (!fnmatch("*.safetensors", e->d_name, 0) && !strstr(j->share[0].list, line))
-            code = pl_fail(PL_E_WISH, "'%s/%s' is none of the output's files and would be taken for one", j->path,
-                           e->d_name);
-    }
-    if (dir) closedir(dir);
-    return code;
+    snprintf(line, sizeof line, "/%s\n", name);
+    if (fnmatch("*.safetensors", name, 0) || strstr(j->share[0].list, line)) return PL_OK;
+    return pl_fail(PL_E_WISH, "'%s/%s' is none of the output's files and would be taken for one", j->path, name);
 }
 
 static pl_status open_files(job *j)
@@ -263,6 +260,7 @@ static pl_status merge_file(job *j, int file)
     pl_status code = open_inputs(j, file, in, &size);
     for (int64_t at = 0; at < size && code == PL_OK; at += WINDOW)
         code = merge_window(j, in, at, pl_min64(WINDOW, size - at), j->out[file]);
+    for (pl_merge_seal *const *seal = j->seals; *seal && code == PL_OK; seal++) code = (*seal)(j->out[file], j->path);
     for (int i = 0; i < j->shares; i++) pl_file_close(in[i].file);
     pl_free(in);
     return code;
@@ -278,7 +276,7 @@ static pl_status merge(job *j, const char *const *part, int parts, pl_merge_resu
     qsort(j->share, (size_t)j->shares, sizeof *j->share, by_part);
     PL_TRY(check_shares(j));
     PL_TRY(check_ranges(j));
-    PL_TRY(check_folder(j));
+    PL_TRY(pl_path_each(j->path, check_entry, j));
     PL_TRY(open_files(j));
     for (int f = 0; f < j->files; f++) PL_TRY(merge_file(j, f));
     result->files = j->files;
@@ -287,11 +285,13 @@ static pl_status merge(job *j, const char *const *part, int parts, pl_merge_resu
     return pl_outfile_commit_all(j->out, result->files);
 }
 
-pl_status pl_merge_shares(const char *path, const char *const *part, int parts, bool force, pl_merge_result *result)
+pl_status pl_merge_shares(const char *path, const char *const *part, int parts, bool force, pl_merge_seal *const *seals,
+                          pl_merge_result *result)
 {
-    job j = { .path = path, .set.force = force };
+    job j = { .path = path, .seals = seals, .set.force = force };
     pl_status code = merge(&j, part, parts, result);
     for (int i = 0; i < j.files; i++) pl_outfile_abandon(j.out[i]);
+    if (code != PL_OK && j.made) rmdir(path);
     for (int i = 0; j.share && i < parts; i++) {
         pl_ledger_close(j.share[i].ledger);
         pl_free(j.share[i].list);

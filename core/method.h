@@ -19,6 +19,7 @@ struct pl_step {
     const pl_grid *grid;        /* NULL: the method needs none */
     const char *why;            /* reason if the type is not the one wished for, else NULL */
     pl_packed out;              /* exact parts before any data; ptr NULL */
+    int32_t band;               /* rows that the sink wants together: ranges are whole bands; 0: any */
 };
 
 enum {                          /* what one call of a method sees */

@@ -81,6 +81,19 @@ static pl_status check_space(const char *path, int64_t bytes)
                    (long long)bytes, (long long)have);
 }
 
+/* Calls that a signal may interrupt; a file system of a network may tell so of any. */
+static int open_again(const char *path, int flags)
+{
+    return (int)TEMP_FAILURE_RETRY(open(path, flags | O_CLOEXEC, 0666));
+}
+
+static int cut_again(int fd) { return (int)TEMP_FAILURE_RETRY(ftruncate(fd, 0)); }
+
+static int claim_again(int fd, int64_t bytes)
+{
+    return (int)TEMP_FAILURE_RETRY(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes));
+}
+
 /* A device or pipe (/dev/null): to be written to, never to be replaced by a file. */
 static bool is_special(const char *path)
 {
@@ -113,7 +126,7 @@ pl_status pl_outfile_check(const char *path, bool force)
  * size stays what was written, there as elsewhere. */
 static pl_status claim_room(pl_outfile *file, int64_t bytes)
 {
-    if (bytes <= 0 || fallocate(file->fd, FALLOC_FL_KEEP_SIZE, 0, bytes) == 0 || (errno != ENOSPC && errno != EFBIG))
+    if (bytes <= 0 || claim_again(file->fd, bytes) == 0 || (errno != ENOSPC && errno != EFBIG))
         return PL_OK;
     return pl_fail(PL_E_IO, "cannot write '%s': %s (%lld bytes are needed)", file->path, strerror(errno),
                    (long long)bytes);
@@ -158,7 +171,7 @@ pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outf
     atomic_store(&file->mine, true);
     pl_status code = remember(file) ? PL_OK : too_many();
     if (code == PL_OK) {
-        file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        file->fd = open_again(file->temporary, O_WRONLY | O_CREAT | O_EXCL);
         if (file->fd < 0) code = pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
     }
     if (code == PL_OK) code = claim_room(file, bytes);
@@ -169,6 +182,23 @@ pl_status pl_outfile_create(const char *path, int64_t bytes, bool force, pl_outf
 
 /* ---- files of sets ---- */
 
+static pl_status unseen(const char *path)
+{
+    return pl_fail(PL_E_IO, "cannot look at '%s': %s", path, strerror(errno));
+}
+
+/* Is the open file a regular one, and still the one of its name? */
+static pl_status look_at(const pl_outfile *file, bool *same)
+{
+    struct stat opened, there;
+    if (fstat(file->fd, &opened) != 0) return unseen(file->temporary);
+    if (!S_ISREG(opened.st_mode))
+        return pl_fail(PL_E_WISH, "cannot write '%s': it is no regular file", file->temporary);
+    if (lstat(file->temporary, &there) == 0) *same = there.st_dev == opened.st_dev && there.st_ino == opened.st_ino;
+    else if (errno != ENOENT) return unseen(file->temporary);
+    return PL_OK;
+}
+
 /* Opens file->temporary so that no other run has it: with a lock, which the system drops when the process ends. Where
  * there are no locks, as on some file systems of networks, it goes on without. */
 static pl_status claim(pl_outfile *file, bool create)
@@ -177,26 +207,23 @@ static pl_status claim(pl_outfile *file, bool create)
     for (;;) {
         /* One that is made here has to go from its first moment on, should a signal come. */
         atomic_store(&file->mine, create && !is_taken(file->temporary));
-        int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (create ? O_CREAT : 0);
-        int fd = open(file->temporary, flags, 0666);
-        if (fd < 0 && errno == ENOENT && !create)
+        file->fd = open_again(file->temporary, O_RDWR | O_NOFOLLOW | O_NONBLOCK | (create ? O_CREAT : 0));
+        if (file->fd < 0 && errno == ENOENT && !create)
             return pl_fail(PL_E_INPUT, "there is nothing to go on with: '%s' is gone; without --resume the work begins "
                            "anew", file->temporary);
-        if (fd < 0) return pl_fail(PL_E_IO, "cannot write '%s': %s", file->temporary, strerror(errno));
-        struct stat opened, there;
-        pl_status code = PL_OK;
-        if (fstat(fd, &opened) != 0 || !S_ISREG(opened.st_mode))
-            code = pl_fail(PL_E_WISH, "cannot write '%s': it is no regular file", file->temporary);
-        else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        if (file->fd < 0) return pl_fail(PL_E_IO, "cannot write '%s': %s", file->temporary, strerror(errno));
+        bool same = false;
+        pl_status code;
+        if (TEMP_FAILURE_RETRY(flock(file->fd, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK)
             code = pl_fail(PL_E_WISH, "'%s' is being written by another run", file->temporary);
-        if (code == PL_OK && lstat(file->temporary, &there) == 0 && there.st_dev == opened.st_dev &&
-            there.st_ino == opened.st_ino) {
-            file->fd = fd;
+        else code = look_at(file, &same);
+        if (same || code == PL_E_IO) {          /* this run's to remove in either case */
             atomic_store(&file->mine, true);
-            return PL_OK;
+            return code;
         }
         atomic_store(&file->mine, false);
-        close(fd);              /* renamed or removed by the run that had the lock: look again */
+        close(file->fd);        /* renamed or removed by the run that had the lock: look again */
+        file->fd = -1;
         if (code != PL_OK) return code;
     }
 }
@@ -204,7 +231,7 @@ static pl_status claim(pl_outfile *file, bool create)
 /* Into what another process has opened. */
 static pl_status join(pl_outfile *file)
 {
-    file->fd = open(file->temporary, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    file->fd = open_again(file->temporary, O_RDWR | O_NOFOLLOW);
     if (file->fd >= 0) return PL_OK;
     return pl_fail(PL_E_IO, "cannot write '%s': %s", file->temporary, strerror(errno));
 }
@@ -213,9 +240,11 @@ static pl_status open_steady(pl_outfile *file, int64_t bytes)
 {
     const pl_outset *set = file->set;
     if (set->joined) return join(file);
-    if (set->resume && set->named && !is_taken(file->temporary)) rename(file->path, file->temporary);
+    if (set->resume && set->named && !is_taken(file->temporary) && rename(file->path, file->temporary) != 0 &&
+        errno != ENOENT)
+        return pl_fail(PL_E_IO, "cannot take '%s' back: %s", file->path, strerror(errno));
     PL_TRY(claim(file, !set->resume));
-    if (!set->resume && ftruncate(file->fd, 0) != 0)
+    if (!set->resume && cut_again(file->fd) != 0)
         return pl_fail(PL_E_IO, "cannot write '%s': %s", file->temporary, strerror(errno));
     struct stat st;
     int64_t share = set->parts ? bytes / set->parts : bytes;
@@ -254,22 +283,55 @@ pl_status pl_outset_scratch(pl_outset *set, const char *path, pl_outfile **out)
     return code;
 }
 
-/* Makes the name durable; not every file system can. */
-static void sync_folder(const char *path)
+/* The folder of a file and the one above, which has the first one's name; -1: one that may not be opened. */
+typedef struct folders { int fd[2]; } folders;
+
+/* Those that are open are to be closed after a failure too. */
+static pl_status open_folders(const char *path, folders *out)
 {
-    char folder[PATH_MAX];
-    folder_of(path, folder, sizeof folder);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
-    close(fd);
+    char name[2][PATH_MAX];
+    folder_of(path, name[0], sizeof name[0]);
+    folder_of(name[0], name[1], sizeof name[1]);
+    *out = (folders){ { -1, -1 } };
+    for (int i = 0; i < 2; i++) {
+        out->fd[i] = open_again(name[i], O_RDONLY | O_DIRECTORY);
+        if (out->fd[i] >= 0 || errno == EACCES || errno == EPERM) continue;
+        return pl_fail(PL_E_IO, "cannot write '%s': the folder '%s': %s", path, name[i], strerror(errno));
+    }
+    return PL_OK;
+}
+
+/* Makes the name durable. Not every file system can, which is no failure; what the disk says is. */
+static pl_status sync_folders(const char *path, const folders *f)
+{
+    for (int i = 0; i < 2; i++) {
+        bool failed = f->fd[i] >= 0 && TEMP_FAILURE_RETRY(fsync(f->fd[i])) != 0;
+        if (failed && (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+            return pl_fail(PL_E_IO, "the folder of '%s' could not be synced: %s", path, strerror(errno));
+    }
+    return PL_OK;
+}
+
+static void close_folders(const folders *f)
+{
+    for (int i = 0; i < 2; i++)
+        if (f->fd[i] >= 0) close(f->fd[i]);
+}
+
+static pl_status sync_name(const char *path)
+{
+    folders f;
+    pl_status code = open_folders(path, &f);
+    if (code == PL_OK) code = sync_folders(path, &f);
+    close_folders(&f);
+    return code;
 }
 
 pl_status pl_outset_sync(pl_outset *set)
 {
     for (pl_outfile *file = set->first; file; file = file->next) {
         PL_TRY(pl_outfile_sync(file));
-        if (!file->entered) sync_folder(file->path);
+        if (!file->entered) PL_TRY(sync_name(file->path));
         file->entered = true;
     }
     return PL_OK;
@@ -286,8 +348,7 @@ pl_status pl_outset_list(const pl_outset *set, const char *path, char **text)
     int64_t used = snprintf(*text, (size_t)room, "%s\n", path + folder);
     for (const pl_outfile *file = set->first; file; file = file->next) {
         struct stat st;
-        if (fstat(file->fd, &st) != 0)
-            return pl_fail(PL_E_IO, "cannot look at '%s': %s", file->temporary, strerror(errno));
+        if (fstat(file->fd, &st) != 0) return unseen(file->temporary);
         used += snprintf(*text + used, (size_t)(room - used), "%lld %s\n", (long long)st.st_size, file->path + folder);
     }
     return PL_OK;
@@ -307,20 +368,22 @@ pl_status pl_outfile_read(const pl_outfile *file, int64_t offset, void *out, siz
     return PL_OK;
 }
 
-int64_t pl_outfile_size(const pl_outfile *file)
+pl_status pl_outfile_size(const pl_outfile *file, int64_t *bytes)
 {
     struct stat st;
-    return fstat(file->fd, &st) == 0 ? st.st_size : 0;
+    if (fstat(file->fd, &st) != 0) return unseen(file->temporary);
+    *bytes = st.st_size;
+    return PL_OK;
 }
 
 pl_status pl_outfile_empty(pl_outfile *file, int64_t bytes)
 {
-    if (lseek(file->fd, 0, SEEK_END) > 0) {
-        if (ftruncate(file->fd, 0) != 0)
+    if (lseek(file->fd, 0, SEEK_END) != 0) {
+        if (cut_again(file->fd) != 0)
             return pl_fail(PL_E_IO, "writing '%s' failed: %s", file->path, strerror(errno));
         PL_TRY(pl_outfile_sync(file));
     }
-    fallocate(file->fd, FALLOC_FL_KEEP_SIZE, 0, bytes);
+    claim_again(file->fd, bytes);
     return PL_OK;
 }
 
@@ -342,7 +405,7 @@ pl_status pl_outfile_write(pl_outfile *file, int64_t offset, const void *data, s
 
 pl_status pl_outfile_sync(pl_outfile *file)
 {
-    if (fdatasync(file->fd) != 0)
+    if (TEMP_FAILURE_RETRY(fdatasync(file->fd)) != 0)
         return pl_fail(PL_E_IO, "writing '%s' failed: %s", file->path, strerror(errno));
     return PL_OK;
 }
@@ -396,8 +459,11 @@ static pl_status give_names(pl_outfile **file, int count)
         atomic_store(&set.from, i);
         code = give_name(file[i]);
         if (code == PL_OK) continue;
-        for (int k = i + 1; k < count; k++) rename(file[k]->path, file[k]->temporary);
-        if (i + 1 < count)
+        int stay = 0;
+        for (int k = i + 1; k < count; k++) stay += rename(file[k]->path, file[k]->temporary) != 0;
+        if (stay)
+            code = pl_fail_prefix(code, "%d of %d files have their names without the others: ", stay, count);
+        else if (i + 1 < count)
             code = pl_fail_prefix(code, "%d of %d files had their names and lost them again: ",
                                   count - i - 1, count);
     }
@@ -410,8 +476,11 @@ pl_status pl_outfile_commit_all(pl_outfile **file, int count)
     pl_status code = PL_OK;
     for (int i = 0; i < count && code == PL_OK; i++) code = pl_outfile_sync(file[i]);
     const pl_outset *set = count ? file[0]->set : NULL;
+    folders f = { { -1, -1 } };
+    if (code == PL_OK && count) code = open_folders(file[0]->path, &f);     /* what may fail does before */
     if (code == PL_OK && !(set && (set->joined || set->parts))) code = give_names(file, count);
-    if (code == PL_OK && count) sync_folder(file[0]->path);
+    if (code == PL_OK && count) code = sync_folders(file[0]->path, &f);
+    close_folders(&f);
     for (int i = 0; i < count; i++) {
         if (code == PL_OK) release(file[i]);
         else pl_outfile_abandon(file[i]);
@@ -445,7 +514,7 @@ pl_status pl_file_save(const char *path, const void *data, size_t len)
 {
     if (!strcmp(path, "-")) return write_stream(STDOUT_FILENO, "standard output", data, len);
     if (is_special(path)) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        int fd = open_again(path, O_WRONLY | O_NOCTTY);
         if (fd < 0) return pl_fail(PL_E_IO, "cannot write '%s': %s", path, strerror(errno));
         pl_status code = write_stream(fd, path, data, len);
         close(fd);

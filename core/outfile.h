@@ -50,7 +50,7 @@ pl_status pl_outfile_sync(pl_outfile *file);
 /* Up to len bytes; *got: fewer where the file ends. Of a file of a set only. */
 pl_status pl_outfile_read(const pl_outfile *file, int64_t offset, void *out, size_t len, size_t *got);
 /* Bytes it has so far. */
-int64_t pl_outfile_size(const pl_outfile *file);
+pl_status pl_outfile_size(const pl_outfile *file, int64_t *bytes);
 /* Empties a scratch file, durably, and claims room for so many bytes if it can be had. */
 pl_status pl_outfile_empty(pl_outfile *file, int64_t bytes);
 /* Syncs, renames into place, syncs the folder; frees `file` in every case. A share, and a file that was joined, is

@@ -139,6 +139,11 @@ int32_t pl_type_span(const pl_type *type)
     return type->element ? type->element->block : 1;
 }
 
+bool pl_type_is_float(const pl_type *type)
+{
+    return type->scheme == &pl_scheme_plain && pl_dtype_is_float(type->element);
+}
+
 bool pl_type_coded(const pl_type *type)
 {
     return type->element && (type->scheme != &pl_scheme_plain || type->element->block > 1);

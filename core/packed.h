@@ -55,6 +55,8 @@ pl_type pl_type_ints(int bits, int group, bool symmetric, const pl_dtype *scale)
 pl_type pl_type_scales_like(pl_type wish, const pl_dtype *weights);
 /* Columns of a row that is to be written come in multiples of so many; 1: any. */
 int32_t pl_type_span(const pl_type *type);
+/* F32, F16 or BF16, one behind another? */
+bool pl_type_is_float(const pl_type *type);
 /* Is there more to a value than its own bits: blocks, scales? */
 bool pl_type_coded(const pl_type *type);
 /* Codes with a scale for each rows x cols of them; 0: as many as the matrix has. */
@@ -77,7 +79,6 @@ typedef struct pl_part {
     uint8_t role, factor;
     int32_t id;                 /* number in the plan; -1: none */
     const pl_dtype *dtype;
-    const pl_layout *layout;    /* NULL: the dtype's own order */
     const uint8_t *ptr;         /* NULL: a promise (in a plan) */
     int64_t bytes, stride;      /* stride: bytes per granule of rows; 0: one for the whole matrix */
 } pl_part;

@@ -117,8 +117,7 @@ pl_type pl_type_ints(int bits, int group, bool symmetric, const pl_dtype *scale)
 pl_type pl_type_scales_like(pl_type wish, const pl_dtype *weights)
 {
     bool open = wish.scheme && wish.scheme != &pl_scheme_plain && !wish.scale;
-    bool floats = weights == &pl_dtypes[PL_F32] || weights == &pl_dtypes[PL_F16];
-    if (open) wish.scale = floats ? weights : &pl_dtypes[PL_BF16];
+    if (open) wish.scale = pl_dtype_is_float(weights) ? weights : &pl_dtypes[PL_BF16];
     return wish;
 }
 

@@ -138,6 +138,7 @@ static pl_status plan_step(const planner *p, int tensor, pl_step *step)
     PL_TRY(p->sink->ops->resolve(p->sink, p->model, t, wish, &resolved, &step->name, p->arena));
     PL_TRY(pl_packed_init(&step->out, resolved.type, resolved.rows, resolved.cols));
     step->out.order = resolved.order;
+    if (p->sink->ops->band && t->flags & PL_TENSOR_MATRIX) step->band = p->sink->ops->band(p->sink, &step->out);
     PL_TRY(choose_method(step, p->recipe, rule, t, p->registries));
     if (why) plan->changed++;
     if (pl_plan_blind(plan, step)) plan->blind++;
@@ -153,6 +154,7 @@ int64_t pl_plan_range_rows(const pl_plan *plan, const pl_step *step)
     int64_t rows = plan->range_elements / pl_max64(1, step->out.cols * granule) * granule, several = 32 * granule;
     while (several > rows && several > 8 * granule) several /= 2;
     if (rows > several) rows -= rows % several;         /* for sinks whose words hold several rows */
+    if (step->band) rows = pl_max64(rows / step->band, 1) * step->band;
     return pl_min64(pl_max64(rows, granule), pl_max64(step->out.rows, 1));
 }
 
@@ -169,6 +171,7 @@ static int64_t worker_bytes(const pl_plan *plan, const pl_model *model)
             out += part->stride ? pl_ceil_div(rows, pl_max64(1, step->out.granule)) * part->stride
                                 : part->bytes;
         }
+        if (step->band) out *= 3;           /* the sink arranges them anew */
         const pl_tensor *from = &model->tensor[step->tensor];
         most = pl_max64(most, out + step->method->scratch(step, from, rows));
     }
@@ -202,7 +205,7 @@ static pl_status fit_memory(pl_plan *plan, const pl_model *model, const pl_plan_
     }
 }
 
-static pl_status digest(pl_plan *plan)
+static pl_status digest(pl_plan *plan, const pl_sink *sink)
 {
     pl_hash *hash;
     PL_TRY(pl_hash_create(&hash));
@@ -215,6 +218,7 @@ static pl_status digest(pl_plan *plan)
         pl_hash_update(hash, step->name, strlen(step->name) + 1);
         pl_hash_update(hash, type, strlen(type) + 1);
         pl_hash_update(hash, step->method->name, strlen(step->method->name) + 1);
+        if (step->band) pl_hash_update(hash, sink->layout, strlen(sink->layout) + 1);
     }
     plan->digest = pl_hash_digest(hash);
     pl_hash_destroy(hash);
@@ -249,7 +253,7 @@ pl_status pl_plan_create(const pl_model *model, pl_recipe *recipe, pl_sink *sink
     }
     PL_TRY(sink->ops->size(sink, plan, model, &plan->bytes));
     PL_TRY(fit_memory(plan, model, options, pl_arena_bytes(arena) + options->held));
-    PL_TRY(digest(plan));
+    PL_TRY(digest(plan, sink));
     *out = plan;
     return PL_OK;
 }

@@ -15,7 +15,7 @@
 #include <liburing.h>
 #endif
 
-enum { CHUNK = 1 << 20, DEPTH = 32, THREADS = 4 };
+enum { CHUNK = 4 << 20, DEPTH = 8, THREADS = 4 };
 
 struct pl_reader {
     int fd;
@@ -136,12 +136,23 @@ static bool settle(pl_reader *r, chunk *c, int result)
     return true;
 }
 
+/* Whatever is under way. */
+static void fail_all(pl_reader *r, const chunk *slot, int64_t *size, int *idle, int *idles, int error)
+{
+    for (int i = 0; i < DEPTH; i++) {
+        if (!size[i]) continue;
+        complete(r, slot[i].read, size[i], failed(r, slot[i].at, error));
+        size[i] = 0;
+        idle[(*idles)++] = i;
+    }
+}
+
 static void *run_uring(void *ctx)
 {
     pl_reader *r = ctx;
     chunk slot[DEPTH];
-    int64_t size[DEPTH];
-    int idle[DEPTH], idles = DEPTH, again[DEPTH], agains = 0;
+    int64_t size[DEPTH] = { 0 };        /* 0: idle */
+    int idle[DEPTH], idles = DEPTH, again[DEPTH], agains = 0, lost = 0;
     for (int i = 0; i < DEPTH; i++) idle[i] = i;
     for (;;) {
         bool end;
@@ -154,13 +165,19 @@ static void *run_uring(void *ctx)
         end = r->quit && idles == DEPTH;
         pthread_mutex_unlock(&r->lock);
         if (end) return NULL;
-        while (agains > 0) {
+        while (agains > 0 && !lost) {
             int i = again[--agains];
             struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
             io_uring_prep_read(sqe, r->fd, slot[i].to, (unsigned)slot[i].left, (uint64_t)slot[i].at);
             io_uring_sqe_set_data64(sqe, (uint64_t)i);
         }
-        io_uring_submit_and_wait(&r->ring, 1);
+        int told = lost ? -lost : io_uring_submit_and_wait(&r->ring, 1);
+        if (told < 0 && told != -EINTR && told != -EAGAIN && told != -EBUSY) {
+            lost = -told;               /* for good: what is under way fails, and what comes */
+            fail_all(r, slot, size, idle, &idles, lost);
+            agains = 0;
+            continue;
+        }
         struct io_uring_cqe *cqe;
         while (io_uring_peek_cqe(&r->ring, &cqe) == 0) {
             int i = (int)io_uring_cqe_get_data64(cqe), result = cqe->res;
@@ -170,6 +187,7 @@ static void *run_uring(void *ctx)
                 continue;
             }
             complete(r, slot[i].read, size[i], slot[i].left == 0 ? PL_OK : result == 0 ? PL_E_INPUT : PL_E_IO);
+            size[i] = 0;
             idle[idles++] = i;
         }
     }
@@ -191,7 +209,7 @@ static bool try_direct(const char *path, int *fd)
     uint8_t *room = pl_alloc_aligned(2, PL_READER_ALIGN);
     if (!room) return false;
     uint8_t *page = room + (PL_READER_ALIGN - (uintptr_t)room % PL_READER_ALIGN) % PL_READER_ALIGN;
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    *fd = (int)TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC | O_DIRECT));
     bool good = *fd >= 0 && pread(*fd, page, PL_READER_ALIGN, 0) >= 0;
     if (!good && *fd >= 0) close(*fd);
     pl_free(room);
@@ -202,8 +220,8 @@ static pl_status open_file(pl_reader *r, const char *wish)
 {
     r->direct = (!wish || strcmp(wish, "buffered") != 0) && try_direct(r->path, &r->fd);
     if (r->direct) return PL_OK;
-    r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
-    if (r->fd < 0) return pl_fail(PL_E_INPUT, "cannot open '%s': %s", r->path, strerror(errno));
+    r->fd = (int)TEMP_FAILURE_RETRY(open(r->path, O_RDONLY | O_CLOEXEC));
+    if (r->fd < 0) return pl_fail(PL_E_IO, "cannot open '%s': %s", r->path, strerror(errno));
     return PL_OK;
 }
 
@@ -243,6 +261,7 @@ void pl_reader_close(pl_reader *r)
     if (!r) return;
     pthread_mutex_lock(&r->lock);
     r->quit = true;
+    r->head = r->tail = NULL;
     pthread_cond_broadcast(&r->work);
     pthread_mutex_unlock(&r->lock);
     for (int i = 0; i < r->threads; i++) pthread_join(r->thread[i], NULL);

@@ -30,7 +30,7 @@ typedef struct pl_reader_stats {
 
 /* PLANISH_IO=threads does without io_uring, buffered without O_DIRECT as well; else both are tried first. */
 pl_status pl_reader_open(const char *path, pl_reader **out);
-/* Reads under way end first. Accepts NULL. */
+/* What the system is reading ends first; what still waits is dropped. Accepts NULL. */
 void pl_reader_close(pl_reader *r);
 /* Puts it behind those that wait already. */
 void pl_reader_submit(pl_reader *r, pl_read *read);

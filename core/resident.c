@@ -14,14 +14,12 @@ enum {
     SPARES = 8                  /* evicted segments whose pages wait for the next one */
 };
 
-typedef enum state { ABSENT, PRESENT } state;
-
 typedef struct place {
     struct pl_resident *owner;
     pl_segment segment;
     uint8_t *base;              /* content; stored bytes that are to be expanded lie behind it until then */
     int64_t room;
-    state state;                /* PRESENT: read, or on its way */
+    bool present;               /* read, or on its way */
     bool pinned, waited;        /* waited: known to be there */
     int needed;                 /* how often */
     int64_t used;               /* when last */
@@ -64,10 +62,10 @@ static pl_status on_arrival(void *ctx)
 static void take_spares(pl_resident *r, place *to)
 {
     bool taken = false;
+    size_t len = (size_t)to->room;
     for (int i = 0; i < r->spares; i++) {
         place *p = &r->place[r->spare[i]];
-        size_t len = (size_t)pl_min64(p->room, to->room);
-        if (!taken && p != to && len == (size_t)to->room)
+        if (!taken && p != to && p->room >= to->room)
             taken = mremap(p->base, len, len, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to->base) != MAP_FAILED;
         madvise(p->base, (size_t)p->room, MADV_DONTNEED);
     }
@@ -80,9 +78,14 @@ static void issue(pl_resident *r, int segment)
     take_spares(r, p);
     uint8_t *to = p->base + (expands(&p->segment) ? pages(p->segment.content) : 0);
     p->read = (pl_read){ .at = p->segment.at, .bytes = p->segment.stored, .to = to, .arrived = on_arrival, .ctx = p };
-    p->state = PRESENT;
+    p->present = true;
     p->waited = false;
     if (!p->pinned) r->live += p->room;
+#ifdef MADV_POPULATE_WRITE
+    /* Here, while others read: else the one who reads would have to make the pages, one by one. Later ones get those
+     * of segments that are evicted. */
+    else madvise(p->base, (size_t)p->room, MADV_POPULATE_WRITE);
+#endif
     r->report.peak = pl_max64(r->report.peak, r->live + r->report.pinned);
     pl_reader_submit(r->reader, &p->read);
 }
@@ -105,7 +108,7 @@ static int victim(pl_resident *r, int closer_than)
     int worst = -1, worst_distance = closer_than;
     for (int i = 0; i < r->plan.segments; i++) {
         const place *p = &r->place[i];
-        if (p->state == ABSENT || p->pinned || p->needed) continue;
+        if (!p->present || p->pinned || p->needed) continue;
         int d = distance(r, i);
         bool later = d > worst_distance || (worst >= 0 && d == worst_distance && p->used < r->place[worst].used);
         if (!later) continue;
@@ -121,7 +124,7 @@ static void evict(pl_resident *r, int segment)
     pl_reader_wait(r->reader, &p->read);        /* whatever became of it */
     if (r->spares < SPARES) r->spare[r->spares++] = segment;
     else madvise(p->base, (size_t)p->room, MADV_DONTNEED);
-    p->state = ABSENT;
+    p->present = false;
     r->live -= p->room;
 }
 
@@ -142,9 +145,9 @@ static void read_ahead(pl_resident *r)
     for (int i = 1; i <= r->plan.orders && found < AHEAD; i++) {
         int segment = r->order[(r->at + i) % r->plan.orders];
         place *p = &r->place[segment];
-        if (p->pinned && p->state == PRESENT) continue;
+        if (p->pinned && p->present) continue;
         found++;
-        if (p->state == PRESENT) continue;
+        if (p->present) continue;
         if (!make_room(r, segment, i)) return;
         issue(r, segment);
     }
@@ -157,7 +160,7 @@ pl_status pl_resident_need(pl_resident *r, int segment)
     if (d <= r->plan.orders) r->at = (r->at + d) % r->plan.orders;
     p->needed++;
     p->used = ++r->clock;
-    if (p->state == ABSENT) {
+    if (!p->present) {
         if (!make_room(r, segment, 0)) {
             p->needed--;
             return pl_fail(PL_E_WISH, "more weights are needed at a time than --resident %lld allows",
@@ -244,7 +247,7 @@ pl_status pl_resident_open(const pl_resident_plan *plan, pl_resident **out)
     if (code == PL_OK) code = pin(r);
     if (code == PL_OK) code = pl_reader_open(plan->path, &r->reader);
     for (int i = 0; i < r->plan.orders && code == PL_OK; i++)       /* what stays is wanted in any case */
-        if (r->place[r->order[i]].pinned && r->place[r->order[i]].state == ABSENT) issue(r, r->order[i]);
+        if (r->place[r->order[i]].pinned && !r->place[r->order[i]].present) issue(r, r->order[i]);
     if (code == PL_OK) *out = r;
     else pl_resident_close(r);
     return code;

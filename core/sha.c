@@ -2,21 +2,43 @@
 #include "core/sha.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "core/mem.h"
 
 struct pl_sha { EVP_MD_CTX *context; bool failed; };
 
+/* Fetched once, in a context of our own: where libcrypto gets no memory for its default one, it may crash. */
+static EVP_MD *sha256;
+
+static void fetch(void)
+{
+    OSSL_LIB_CTX *library = OSSL_LIB_CTX_new();
+    if (library) sha256 = EVP_MD_fetch(library, "SHA256", NULL);
+}
+
+static bool available(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch);
+    return sha256 != NULL;
+}
+
+static pl_status no_sha(void)
+{
+    return pl_fail(PL_E_MEMORY, "libcrypto computes no SHA-256: out of memory, or it was built without");
+}
+
 pl_status pl_sha_create(pl_sha **out)
 {
     *out = NULL;
     pl_sha *sha = pl_alloc(1, sizeof *sha);
     if (!sha) return PL_E_MEMORY;
-    sha->context = EVP_MD_CTX_new();
-    if (!sha->context || EVP_DigestInit_ex(sha->context, EVP_sha256(), NULL) != 1) {
+    sha->context = available() ? EVP_MD_CTX_new() : NULL;
+    if (!sha->context || EVP_DigestInit_ex(sha->context, sha256, NULL) != 1) {
         pl_sha_destroy(sha);
-        return pl_fail(PL_E_MEMORY, "SHA-256 is not available");
+        return no_sha();
     }
     *out = sha;
     return PL_OK;
@@ -29,8 +51,7 @@ void pl_sha_update(pl_sha *sha, const void *data, size_t len)
 
 pl_status pl_sha_finish(pl_sha *sha, pl_sha256 *out)
 {
-    if (!sha->failed && EVP_DigestFinal_ex(sha->context, out->byte, NULL) == 1) return PL_OK;
-    return pl_fail(PL_E_MEMORY, "SHA-256 failed");
+    return !sha->failed && EVP_DigestFinal_ex(sha->context, out->byte, NULL) == 1 ? PL_OK : no_sha();
 }
 
 void pl_sha_destroy(pl_sha *sha)
@@ -42,8 +63,7 @@ void pl_sha_destroy(pl_sha *sha)
 
 pl_status pl_sha_bytes(const void *data, size_t len, pl_sha256 *out)
 {
-    if (EVP_Digest(data, len, out->byte, NULL, EVP_sha256(), NULL) == 1) return PL_OK;
-    return pl_fail(PL_E_MEMORY, "SHA-256 failed");
+    return available() && EVP_Digest(data, len, out->byte, NULL, sha256, NULL) == 1 ? PL_OK : no_sha();
 }
 
 char *pl_sha_text(pl_sha256 digest, char *buffer)

@@ -34,6 +34,13 @@ pl_status pl_sink_file_name(const pl_sink *s, const char *path, int i, char out[
     return pl_fail(PL_E_WISH, "the output's path is longer than %d bytes", PATH_MAX - 1);
 }
 
+pl_status pl_sink_within(const char *what, int id, int64_t bytes, int64_t offset, size_t len)
+{
+    int64_t end;
+    if (len <= INT64_MAX && pl_add_ok(offset, (int64_t)len, &end) && end <= bytes) return PL_OK;
+    return pl_fail(PL_E_WISH, "bytes outside %s %d: %zu at %lld", what, id, len, (long long)offset);
+}
+
 const pl_sink_ops *pl_sink_find(const pl_sink_ops *const *sinks, const char *name)
 {
     for (; *sinks; sinks++)

@@ -28,6 +28,8 @@ typedef struct pl_sink_ops {
      * f32 for vectors in GGUF), rows, cols, order, and *name (from arena); PL_E_WISH says why not. */
     pl_status (*resolve)(pl_sink *s, const pl_model *model, const pl_tensor *t, pl_type wish,
                          pl_packed *out, const char **name, pl_arena *arena);
+    /* Rows of such a matrix that a put has only together; divides its rows; 0: any rows. NULL: any, always. */
+    int32_t (*band)(const pl_sink *s, const pl_packed *out);
     /* Bytes of the whole output, exactly; sets s->files. */
     pl_status (*size)(pl_sink *s, const pl_plan *plan, const pl_model *model, int64_t *bytes);
     /* Name of file i of s->files that begin(path) writes; NULL: one file, `path`. */
@@ -51,6 +53,7 @@ struct pl_sink {
     int files;                  /* of the output: 1 until size() says otherwise */
     pl_outset set;              /* of the files; the caller's wishes (force) before begin */
     int32_t zstd;               /* the caller's wish: level at which formats that can compress do so; 0: not at all */
+    const char *layout;         /* the caller's wish: for sinks with bands; NULL: none */
     int64_t written;            /* bytes of the output, where finish made it smaller than planned; 0: as planned */
     pl_digest input;            /* of what is read, from begin on */
     struct pl_pool *pool;       /* for work of the sink's own in finish; NULL: none */
@@ -60,6 +63,9 @@ pl_status pl_sink_create(const pl_sink_ops *ops, pl_sink **out);
 void pl_sink_close(pl_sink *s);         /* accepts NULL */
 /* Name of file i (from 0) of an output under `path`, after size(). */
 pl_status pl_sink_file_name(const pl_sink *s, const char *path, int i, char out[PATH_MAX]);
+/* For put: PL_E_WISH unless len bytes at offset lie within the `bytes` of a "part" with this number; -1: there is no
+ * such part. */
+pl_status pl_sink_within(const char *what, int id, int64_t bytes, int64_t offset, size_t len);
 /* By name ("gguf"); NULL if there is none. */
 const pl_sink_ops *pl_sink_find(const pl_sink_ops *const *sinks, const char *name);
 

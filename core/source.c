@@ -24,8 +24,11 @@ pl_status pl_source_open(const pl_source_ops *const *formats, const char *path, 
     PL_TRY(check_pre(options->pre));
     if (!pl_path_exists(path))
         return pl_fail(PL_E_INPUT, "cannot open '%s': no such file or folder", path);
-    for (; *formats; formats++)
-        if ((*formats)->probe(path)) break;
+    for (bool mine = false; *formats; formats++) {
+        pl_status looked = (*formats)->probe(path, &mine);
+        if (looked != PL_OK && looked != PL_E_INPUT) return looked;
+        if (looked == PL_OK && mine) break;
+    }
     if (!*formats)
         return pl_fail(PL_E_INPUT,
                        "'%s' is no model: expected a folder with config.json and *.safetensors, one "

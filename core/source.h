@@ -26,8 +26,9 @@ typedef struct pl_open_options {
 typedef struct pl_source_ops {
     const char *name;           /* "hf", "safetensors", "gguf" */
     size_t state_size;          /* bytes of s->state, zeroed before open */
-    /* Is this path mine? Looks at bytes and folder contents, not at the extension. */
-    bool (*probe)(const char *path);
+    /* Is this path mine? Looks at bytes and folder contents, not at the extension. PL_E_INPUT is as good as no; any
+     * other failure: it could not be found out. */
+    pl_status (*probe)(const char *path, bool *mine);
     /* Fills s->model, s->file. The model's memory comes from s->arena. On failure close is called. */
     pl_status (*open)(pl_source *s, const char *path, const pl_open_options *options);
     void (*close)(pl_source *s);
@@ -63,6 +64,7 @@ struct pl_source {
     const char **file;          /* every file read, for digests and to refuse them as output */
     int files;
     const char *path;           /* as the user gave it */
+    const char *sha256;         /* of all of it, in hex, where the format has it; else NULL */
     bool streams;               /* need() and done() say which weights are there */
 };
 
@@ -83,11 +85,11 @@ void pl_source_advise(pl_source *s, int tensor, int64_t first, int64_t count);
 /* Weights for the engine, see need and done above. */
 static inline pl_status pl_source_need(pl_source *s, int layer, int expert)
 {
-    return s->ops->need ? s->ops->need(s, layer, expert) : PL_OK;
+    return s->streams ? s->ops->need(s, layer, expert) : PL_OK;
 }
 static inline void pl_source_done(pl_source *s, int layer, int expert)
 {
-    if (s->ops->done) s->ops->done(s, layer, expert);
+    if (s->streams) s->ops->done(s, layer, expert);
 }
 
 /* Values that are not finite. */
@@ -117,7 +119,7 @@ typedef struct pl_input {
 
 /* Rows first .. first+count-1 in the order wanted, as f32 [count][cols]. */
 pl_status pl_rows(const pl_input *in, int64_t first, int64_t count, float *out, pl_arena *scratch);
-/* The same rows as stored bytes (contiguous parts of plain types), in the order wanted. */
+/* The same rows as stored bytes, in the order wanted; PL_E_WISH if they would leave rows that they share bytes with. */
 pl_status pl_rows_packed(const pl_input *in, int64_t first, int64_t count, pl_packed *out,
                          pl_arena *scratch);
 

@@ -63,6 +63,7 @@ typedef struct pl_tensor {
     pl_type type;               /* as the source stores it */
     int32_t order;              /* row order in which the source stores and gives it, see pl_packed.order */
     unsigned flags;
+    const char *layout;         /* for people: how the file has it in another order than its type; NULL: as the type */
 } pl_tensor;
 
 /* Stored bytes of all its parts. */

@@ -148,17 +148,6 @@ static pl_status range_rows(const pl_tensor *t, int64_t *height)
     return PL_OK;
 }
 
-static int entry_of_range(const job *j, int64_t range)
-{
-    int low = 0, high = j->source->model->tensors - 1;
-    while (low < high) {
-        int middle = low + (high - low + 1) / 2;
-        if (j->first_range[middle] <= range) low = middle;
-        else high = middle - 1;
-    }
-    return low;
-}
-
 static pl_status check_rows(const job *j, int entry, int64_t range, pl_arena *scratch, int64_t *bytes)
 {
     pl_packed p;
@@ -182,10 +171,7 @@ static pl_status hash_file(job *j, int file)
 {
     pl_verify_file *f = &j->out->file[file];
     f->path = j->source->file[file];
-    pl_file *open;
-    PL_TRY(pl_file_open(f->path, &open));
-    f->bytes = pl_file_size(open);
-    pl_file_close(open);
+    PL_TRY(pl_file_bytes(f->path, &f->bytes));
     return pl_hash_file(f->path, &f->digest);
 }
 
@@ -200,7 +186,7 @@ static pl_status run(void *ctx, int64_t index, int number)
     if (index < files) return hash_file(j, (int)index);
     pl_status code = PL_OK;
     if (range >= 0) {
-        entry = entry_of_range(j, range);
+        entry = pl_span_of(j->first_range, j->source->model->tensors, range);
         code = check_rows(j, entry, range, w->scratch, &bytes);
     } else if (j->source->ops->verify) {
         code = j->source->ops->verify(j->source, w->scratch);

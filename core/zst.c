@@ -4,15 +4,13 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-size_t pl_zstd_bound(size_t len) { return ZSTD_compressBound(len); }
-
 pl_status pl_zstd_pack(const void *data, size_t len, int level, void *out, size_t room, size_t *out_len)
 {
     size_t got = ZSTD_compress(out, room, data, len, level);
     *out_len = 0;
     if (ZSTD_isError(got))
         return ZSTD_getErrorCode(got) == ZSTD_error_dstSize_tooSmall
-               ? PL_OK : pl_fail(PL_E_MEMORY, "zstd: %s", ZSTD_getErrorName(got));
+               ? PL_OK : pl_fail(PL_E_MEMORY, "out of memory: zstd: %s", ZSTD_getErrorName(got));
     *out_len = got;
     return PL_OK;
 }
@@ -24,5 +22,6 @@ pl_status pl_zstd_unpack(const void *frame, size_t frame_len, void *out, size_t 
         return pl_fail(PL_E_INPUT, "no zstd frame of %zu bytes", len);
     size_t got = ZSTD_decompress(out, len, frame, frame_len);
     if (!ZSTD_isError(got) && got == len) return PL_OK;
-    return pl_fail(PL_E_INPUT, "a damaged zstd frame");
+    return ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation
+           ? pl_fail(PL_E_MEMORY, "out of memory for a zstd frame") : pl_fail(PL_E_INPUT, "a damaged zstd frame");
 }

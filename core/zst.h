@@ -6,8 +6,6 @@
 
 enum { PL_ZSTD_LEVELS = 19 };           /* 1 .. 19 */
 
-/* What becomes of so many bytes at most. */
-size_t pl_zstd_bound(size_t len);
 /* One frame that says how long its content is. *out_len: 0 if it would need more than `room` bytes. The same bytes for
  * the same version of the library, whatever the machine. */
 pl_status pl_zstd_pack(const void *data, size_t len, int level, void *out, size_t room, size_t *out_len);

@@ -10,9 +10,7 @@ enum {
     AT_ONCE = 1 << 14           /* words */
 };
 
-static bool holds(const pl_type *type) { return type->scheme == &pl_scheme_ints; }
-
-static const pl_ints_format format = { "AWQ", "[u]int4[-g{32,64,128}]", holds, &pl_dtypes[PL_F16] };
+static const pl_ints_format format = { "AWQ", "[u]int4[-g{32,64,128}]", NULL, &pl_dtypes[PL_F16] };
 
 /* AWQ always has zero points, so they are used. */
 static pl_type awq_form(const pl_sink *s, pl_type wish, const pl_tensor *t)
@@ -36,14 +34,12 @@ static pl_status awq_resolve(pl_sink *s, const pl_model *model, const pl_tensor 
 
 /* ---- tensors ---- */
 
-static int64_t groups_of(const pl_packed *p) { return p->part[1].stride / p->part[1].dtype->bytes; }
-
 /* qweight [columns][rows / 8], scales [groups][rows], and behind them qzeros. */
 static pl_status add_codes(pl_folder *f, const pl_step *step)
 {
     const pl_packed *p = &step->out;
     const pl_part *codes = &p->part[0], *scales = &p->part[1];
-    int64_t groups = groups_of(p), rows = p->rows;
+    int64_t groups = pl_ints_groups(p), rows = p->rows;
     int64_t of_codes[2] = { p->cols, rows / ROWS }, of_scales[2] = { groups, rows };
     int64_t of_zeros[2] = { groups, rows / ROWS };
     int first = pl_ints_add(f, step, "qweight", "I32", 2, of_codes);
@@ -56,8 +52,6 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
     return PL_OK;
 }
 
-static void put_path(pl_json_writer *w, const char *path) { pl_json_put_text(w, NULL, path); }
-
 static pl_status fill(pl_folder *f, pl_sink *s)
 {
     const pl_type *type = &((pl_ints_folder *)s->state)->type;
@@ -68,7 +62,7 @@ static pl_status fill(pl_folder *f, pl_sink *s)
     pl_json_put_int(w, "bits", BITS);
     pl_json_put_int(w, "group_size", type->group ? type->group : -1);
     pl_json_begin_array(w, "modules_to_not_convert");
-    pl_ints_left_out(f, put_path, w);
+    pl_ints_left_out(f, NULL, w);
     pl_json_end(w);
     pl_json_put_text(w, "quant_method", "awq");
     pl_json_put_text(w, "version", "gemm");
@@ -86,7 +80,7 @@ static pl_status awq_size(pl_sink *s, const pl_plan *plan, const pl_model *model
 /* All of them the middle of the codes. */
 static pl_status write_zeros(pl_folder *f, const pl_packed *p)
 {
-    int64_t bytes = groups_of(p) * p->rows * BITS / 8;
+    int64_t bytes = pl_ints_groups(p) * p->rows * BITS / 8;
     uint8_t *zeros = pl_alloc(bytes, 1);
     if (!zeros) return PL_E_MEMORY;
     memset(zeros, 0x88, (size_t)bytes);

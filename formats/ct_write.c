@@ -21,10 +21,10 @@ static bool is_fp4(const pl_type *type)
     return pl_type_equal(type, &nvfp4) || pl_type_equal(type, &mxfp4);
 }
 
-static bool holds(const pl_type *type) { return type->scheme == &pl_scheme_ints || is_fp8(type) || is_fp4(type); }
+static bool is_float(const pl_type *type) { return is_fp8(type) || is_fp4(type); }
 
-static const pl_ints_format format = { "compressed-tensors", "[u]int{2,3,4,8}[-g{32,64,128}], fp8, nvfp4, mxfp4", holds,
-                                       NULL };
+static const pl_ints_format format = { "compressed-tensors", "[u]int{2,3,4,8}[-g{32,64,128}], fp8, nvfp4, mxfp4",
+                                       is_float, NULL };
 
 /* Signed bytes, for kernels that quantize activations to 8 bits, too. */
 static bool in_bytes(const pl_type *type)
@@ -64,7 +64,7 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
     const pl_packed *p = &step->out;
     const pl_type *type = &p->type;
     const pl_part *scales = &p->part[1];
-    int64_t rows = p->rows, groups = scales->stride / scales->dtype->bytes, across = p->part[0].stride;
+    int64_t rows = p->rows, groups = pl_ints_groups(p), across = p->part[0].stride;
     bool ints = type->scheme == &pl_scheme_ints, bytes = in_bytes(type), packed = !bytes && !is_fp8(type);
     const char *dtype = bytes ? "I8" : ints ? "I32" : is_fp8(type) ? "F8_E4M3" : "U8";
     const char *of_scales = scales->dtype == &pl_dtypes[PL_F8_E8M0] ? "U8" : scales->dtype->safetensors;
@@ -79,8 +79,6 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
 }
 
 /* ---- config.json ---- */
-
-static void put_path(pl_json_writer *w, const char *path) { pl_json_put_text(w, NULL, path); }
 
 /* Weights, or activations that are quantized while a model runs. scale: the type of scales that are bytes, or NULL. */
 static void put_numbers(pl_json_writer *w, const char *key, const char *kind, int bits, int group, const char *strategy,
@@ -125,7 +123,7 @@ static pl_status quantization(pl_folder *f, const pl_type *type)
     pl_json_end(w);
     pl_json_put_text(w, "format", name);
     pl_json_begin_array(w, "ignore");
-    pl_ints_left_out(f, put_path, w);
+    pl_ints_left_out(f, NULL, w);
     pl_json_end(w);
     pl_json_put_text(w, "quant_method", "compressed-tensors");
     pl_json_put_text(w, "quantization_status", "compressed");

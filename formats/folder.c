@@ -1,13 +1,14 @@
 /* folder.c: writing a folder of safetensors with what belongs to it. */
 #include "formats/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "formats/side.h"
 
 static const char config_name[] = "config.json", card_name[] = "README.md";
 
@@ -24,21 +25,6 @@ static const pl_side *source_config(const pl_model *model)
     for (int i = 0; i < model->sides; i++)
         if (!strcmp(model->side[i].name, config_name)) return &model->side[i];
     return NULL;
-}
-
-/* The whole of a small one, with a NUL behind it; freed with pl_free. */
-static pl_status load_side(const pl_side *side, char **text)
-{
-    enum { LARGEST_CONFIG = 1 << 24 };
-    pl_file *file;
-    *text = NULL;
-    if (side->bytes > LARGEST_CONFIG)
-        return pl_fail(PL_E_INPUT, "%s: %s has more than %d bytes", side->path, side->name, LARGEST_CONFIG);
-    PL_TRY(pl_file_open(side->path, &file));
-    *text = pl_alloc(side->bytes + 1, 1);
-    pl_status code = *text ? pl_file_read(file, side->at, *text, (size_t)side->bytes) : PL_E_MEMORY;
-    pl_file_close(file);
-    return code;
 }
 
 pl_status pl_folder_check(const pl_model *model, const char *title)
@@ -99,7 +85,7 @@ static pl_status prepare(pl_folder *f, pl_sink *s, const pl_plan *plan, const pl
     PL_TRY(fill(f, s));
     PL_TRY(pl_folder_check(model, f->title));
     PL_TRY(pl_st_lay_out(f->tensor, f->tensors, s->max_shard, f->format, arena, &f->layout));
-    pl_status code = load_side(config, &text);
+    pl_status code = pl_side_load(config, &text);
     if (code == PL_OK) code = pl_folder_edit_json(text, config->path, f->edit, f->edits, arena, &f->config);
     pl_free(text);
     return code == PL_OK ? pl_folder_card(f, &f->card) : code;
@@ -136,30 +122,22 @@ pl_status pl_folder_file_name(const pl_sink *s, const char *path, int i, char ou
 
 /* ---- opening ---- */
 
-/* The entry of a folder that is first by name, but for unfinished work (core/outfile.h), or NULL. */
-static const char *any_entry(const char *path, char name[PL_MAX_NAME + 1])
+/* Keeps the name that is first in order, but for unfinished work (core/outfile.h). */
+static pl_status first_entry(void *ctx, const char *name)
 {
-    DIR *dir = opendir(path);
-    const char *found = NULL;
-    for (const struct dirent *e; dir && (e = readdir(dir));) {
-        bool ours = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !fnmatch("*.partial", e->d_name, 0) ||
-                    !fnmatch("*.part-*-of-*", e->d_name, 0);
-        if (ours || (found && strcmp(e->d_name, found) > 0)) continue;
-        snprintf(name, PL_MAX_NAME + 1, "%s", e->d_name);
-        found = name;
-    }
-    if (dir) closedir(dir);
-    return found;
+    char *found = ctx;
+    bool ours = !fnmatch("*.partial", name, 0) || !fnmatch("*.part-*-of-*", name, 0);
+    if (!ours && (!found[0] || strcmp(name, found) < 0)) snprintf(found, PL_MAX_NAME + 1, "%s", name);
+    return PL_OK;
 }
 
 /* The folder is there afterwards, and may be written into. */
 static pl_status open_folder(pl_folder *f, const char *path)
 {
-    char source[PATH_MAX], name[PL_MAX_NAME + 1];
-    const char *config = source_config(f->model)->path, *other;
+    char source[PATH_MAX], other[PL_MAX_NAME + 1] = "";
+    const char *config = source_config(f->model)->path;
     snprintf(source, sizeof source, "%.*s", (int)(base_name(config) - config), config);
-    if (pl_path_same(path, source[0] ? source : "."))
-        return pl_fail(PL_E_WISH, "the output '%s' is the input", path);
+    PL_TRY(pl_path_apart("output", path, source[0] ? source : "."));
     f->path = pl_strdup(path);
     if (!f->path) return PL_E_MEMORY;
     if (mkdir(path, 0777) == 0) {
@@ -170,8 +148,8 @@ static pl_status open_folder(pl_folder *f, const char *path)
     if (!pl_path_is_dir(path)) return pl_fail(PL_E_WISH, "'%s' is no folder, as the output would be", path);
     const pl_outset *set = f->set;
     f->replaces = set->force && !set->joined && !set->parts;
-    other = set->force || set->resume || set->joined ? NULL : any_entry(path, name);
-    if (!other) return PL_OK;
+    if (!set->force && !set->resume && !set->joined) PL_TRY(pl_path_each(path, first_entry, other));
+    if (!other[0]) return PL_OK;
     return pl_fail(PL_E_WISH, "the folder '%s' is not empty ('%s' is in it); --force replaces what the output "
                    "consists of", path, other);
 }
@@ -195,19 +173,8 @@ static pl_status write_text(pl_folder *f, const char *name, const char *text)
 
 static pl_status copy_file(pl_folder *f, const pl_side *side)
 {
-    enum { WINDOW = 1 << 16 };
-    pl_file *from;
-    PL_TRY(pl_file_open(side->path, &from));
-    uint8_t *window = pl_alloc(WINDOW, 1);
-    pl_status code = window ? open_file(f, side->name, side->bytes) : PL_E_MEMORY;
-    for (int64_t at = 0; at < side->bytes && code == PL_OK; at += WINDOW) {
-        size_t n = (size_t)pl_min64(WINDOW, side->bytes - at);
-        code = pl_file_read(from, side->at + at, window, n);
-        if (code == PL_OK) code = pl_outfile_write(f->file[f->files - 1], at, window, n);
-    }
-    pl_free(window);
-    pl_file_close(from);
-    return code;
+    PL_TRY(open_file(f, side->name, side->bytes));
+    return pl_side_copy(side, f->file[f->files - 1], 0);
 }
 
 /* All files but the tensors' are whole then. Names are given from the last to the first: without config.json, which
@@ -249,10 +216,8 @@ pl_status pl_folder_begin(pl_sink *s, const char *path, const pl_plan *plan, con
 
 pl_status pl_folder_write(pl_folder *f, int tensor, int64_t offset, const void *bytes, size_t len)
 {
-    int64_t end;
     const pl_st_out *t = tensor >= 0 && tensor < f->tensors ? &f->tensor[tensor] : NULL;
-    if (!t || len > INT64_MAX || !pl_add_ok(offset, (int64_t)len, &end) || end > t->bytes)
-        return pl_fail(PL_E_WISH, "bytes outside tensor %d: %zu at %lld", tensor, len, (long long)offset);
+    PL_TRY(pl_sink_within("tensor", tensor, t ? t->bytes : -1, offset, len));
     return pl_outfile_write(f->file[f->first_shard + t->file], t->at + offset, bytes, len);
 }
 
@@ -275,15 +240,22 @@ static pl_status put_turned(pl_folder *f, const pl_folder_place *to, int64_t off
 pl_status pl_folder_put(pl_sink *s, const pl_part *part, int64_t offset, const void *bytes, size_t len)
 {
     pl_folder *f = s->state;
-    int64_t end;
     const pl_folder_place *to = part->id >= 0 && part->id < f->parts ? &f->place[part->id] : NULL;
-    if (!to || len > INT64_MAX || !pl_add_ok(offset, (int64_t)len, &end) || end > to->bytes)
-        return pl_fail(PL_E_WISH, "bytes outside part %d: %zu at %lld", part->id, len, (long long)offset);
+    PL_TRY(pl_sink_within("part", part->id, to ? to->bytes : -1, offset, len));
     if (to->rows) return put_turned(f, to, offset, bytes, len);
     return pl_folder_write(f, to->tensor, to->at + offset, bytes, len);
 }
 
 /* ---- the end ---- */
+
+static pl_status remove_old(void *ctx, const char *name)
+{
+    const pl_folder *f = ctx;
+    char path[PATH_MAX];
+    if (strcmp(name, pl_st_index_name) && fnmatch("model*.safetensors", name, 0)) return PL_OK;
+    PL_TRY(pl_path_join(path, sizeof path, f->path, name));
+    return pl_file_remove(path);
+}
 
 /* Takes away what made a model of the folder before: while names are given it is none, and no old file may be read
  * together with new ones. */
@@ -292,17 +264,7 @@ static pl_status clear_old(pl_folder *f)
     char path[PATH_MAX];
     PL_TRY(pl_path_join(path, sizeof path, f->path, config_name));
     PL_TRY(pl_file_remove(path));           /* first: what is left then is no model */
-    DIR *dir = opendir(f->path);
-    if (!dir) return pl_fail(PL_E_IO, "cannot read the folder '%s': %s", f->path, strerror(errno));
-    pl_status code = PL_OK;
-    for (const struct dirent *e; code == PL_OK && (e = readdir(dir));) {
-        bool old = !strcmp(e->d_name, pl_st_index_name) || !fnmatch("model*.safetensors", e->d_name, 0);
-        if (!old) continue;
-        code = pl_path_join(path, sizeof path, f->path, e->d_name);
-        if (code == PL_OK) code = pl_file_remove(path);
-    }
-    closedir(dir);
-    return code;
+    return pl_path_each(f->path, remove_old, f);
 }
 
 pl_status pl_folder_finish(pl_sink *s)

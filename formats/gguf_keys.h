@@ -9,17 +9,6 @@
  * the architecture derives. Comes behind the vocabulary, whose size is checked. PL_E_INPUT for a number
  * out of range and for keys that would make a runtime compute something we do not. */
 pl_status pl_gguf_keys_read(const pl_gguf *g, const pl_arch *arch, pl_arena *arena, pl_model *model);
-/* ---- gguf_model.c ---- */
-
-/* Architecture, name, vocabulary (its memory from vocab_arena; `pre` as in pl_gguf_vocab) and hyper-parameters of a
- * scanned file. */
-pl_status pl_gguf_model_read(const pl_gguf *g, const char *pre, pl_arena *arena, pl_arena *vocab_arena, pl_model *model,
-                             const pl_arch **out);
-/* Comes last: what nobody understood goes to the sink as it is, in the file's order. */
-pl_status pl_gguf_carry_over(const pl_gguf *g, pl_arena *arena, pl_model *model);
-
-/* ---- gguf_keys.c ---- */
-
 /* What no key tells but the tensors, once they are indexed: is the output matrix the token table, and do
  * rotary factors divide the frequencies? */
 pl_status pl_gguf_keys_settle(pl_model *model, const char *origin);
@@ -48,5 +37,14 @@ pl_status pl_gguf_keys_list(const pl_arch *arch, const pl_hparams *hp, pl_gguf_k
 void pl_gguf_keys_add_vocab(pl_gguf_keys *keys, int32_t tokens);
 /* Says so (pl_log) if llama.cpp ignores one of them, which we ourselves follow. */
 void pl_gguf_keys_warn(const pl_arch *arch, const pl_gguf_keys *keys);
+
+/* ---- gguf_model.c ---- */
+
+/* Architecture, name, vocabulary (its memory from vocab_arena; `pre` as in pl_gguf_vocab) and hyper-parameters of a
+ * scanned file. */
+pl_status pl_gguf_model_read(const pl_gguf *g, const char *pre, pl_arena *arena, pl_arena *vocab_arena, pl_model *model,
+                             const pl_arch **out);
+/* Comes last: what nobody understood goes to the sink as it is, in the file's order. */
+pl_status pl_gguf_carry_over(const pl_gguf *g, pl_arena *arena, pl_model *model);
 
 #endif

@@ -16,15 +16,15 @@ typedef struct gguf_state {
     const uint8_t **map;        /* [shards]; NULL: rows are read into windows */
 } gguf_state;
 
-static bool gguf_probe(const char *path)
+static pl_status gguf_probe(const char *path, bool *mine)
 {
     char magic[4] = "";
     pl_file *file;
-    if (pl_path_is_dir(path) || pl_file_open(path, &file) != PL_OK) return false;
-    bool mine = pl_file_size(file) >= 4 && pl_file_read(file, 0, magic, 4) == PL_OK &&
-                !memcmp(magic, "GGUF", 4);
+    PL_TRY(pl_file_open(path, &file));
+    pl_status code = pl_file_read(file, 0, magic, 4);
+    *mine = code == PL_OK && !memcmp(magic, "GGUF", 4);
     pl_file_close(file);
-    return mine;
+    return code;
 }
 
 /* ---- factors of whole tensors ---- */

@@ -323,12 +323,8 @@ static pl_status gguf_put(pl_sink *s, const pl_part *part, int64_t offset, const
                           size_t len)
 {
     const gguf_state *state = s->state;
-    int64_t end;
-    if (part->id < 0 || part->id >= state->parts || len > INT64_MAX ||
-        !pl_add_ok(offset, (int64_t)len, &end) || end > state->part[part->id].bytes)
-        return pl_fail(PL_E_WISH, "bytes outside part %d: %zu at %lld", part->id, len,
-                       (long long)offset);
-    const part_place *to = &state->part[part->id];
+    const part_place *to = part->id >= 0 && part->id < state->parts ? &state->part[part->id] : NULL;
+    PL_TRY(pl_sink_within("part", part->id, to ? to->bytes : -1, offset, len));
     return pl_outfile_write(state->file[to->shard], to->at + offset, bytes, len);
 }
 

@@ -5,9 +5,7 @@
 #include "formats/hf_ints.h"
 #include "formats/registry.h"
 
-static bool holds(const pl_type *type) { return type->scheme == &pl_scheme_ints; }
-
-static const pl_ints_format format = { "GPTQ", "[u]int{2,3,4,8}[-g{32,64,128}]", holds, &pl_dtypes[PL_F16] };
+static const pl_ints_format format = { "GPTQ", "[u]int{2,3,4,8}[-g{32,64,128}]", NULL, &pl_dtypes[PL_F16] };
 
 static bool is_first(const pl_sink *s) { return s->ops == &pl_sink_gptq; }
 
@@ -32,14 +30,12 @@ static pl_status gptq_resolve(pl_sink *s, const pl_model *model, const pl_tensor
 
 /* ---- tensors ---- */
 
-static int64_t groups_of(const pl_packed *p) { return p->part[1].stride / p->part[1].dtype->bytes; }
-
 /* qweight [words][rows], scales [groups][rows], and behind them qzeros and g_idx. */
 static pl_status add_codes(pl_folder *f, const pl_step *step)
 {
     const pl_packed *p = &step->out;
     const pl_part *codes = &p->part[0], *scales = &p->part[1];
-    int64_t words = codes->stride / 4, groups = groups_of(p), rows = p->rows;
+    int64_t words = codes->stride / 4, groups = pl_ints_groups(p), rows = p->rows;
     int64_t turned[2] = { words, rows }, of_scales[2] = { groups, rows };
     int64_t of_zeros[2] = { groups, pl_bits_words(rows, p->type.bits) };
     int first = pl_ints_add(f, step, "qweight", "I32", 2, turned);
@@ -105,7 +101,7 @@ static pl_status gptq_size(pl_sink *s, const pl_plan *plan, const pl_model *mode
 static pl_status write_rest(pl_folder *f, const pl_packed *p, bool first)
 {
     int qzeros = f->place[p->part[1].id].tensor + 1, bits = p->type.bits;
-    int64_t pitch = pl_bits_words(p->rows, bits) * 4, groups = groups_of(p);
+    int64_t pitch = pl_bits_words(p->rows, bits) * 4, groups = pl_ints_groups(p);
     int64_t width = p->type.group ? p->type.group : p->cols;
     uint8_t *codes = pl_alloc(p->rows, 1), *words = pl_alloc(pitch, 1);
     int32_t *group = pl_alloc(p->cols, sizeof *group);

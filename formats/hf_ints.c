@@ -8,21 +8,20 @@
 
 static const char weight_end[] = "weight";
 
-static bool is_float_dtype(const pl_dtype *dtype)
-{
-    return dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
-}
-
-static bool is_float(const pl_type *type) { return type->scheme == &pl_scheme_plain && is_float_dtype(type->element); }
-
 /* ---- types ---- */
+
+/* Are these codes of the format? */
+static bool holds(const pl_ints_format *format, const pl_type *type)
+{
+    return type->scheme == &pl_scheme_ints || (format->also && format->also(type));
+}
 
 pl_type pl_ints_form(const pl_ints_format *format, const pl_sink *s, pl_type wish, const pl_tensor *t)
 {
-    if (!format->holds(&wish)) return wish;
+    if (!holds(format, &wish)) return wish;
     if (t->id.role == PL_TOKEN_EMBD || t->id.role == PL_OUTPUT)
-        return is_float(&t->type) ? t->type : pl_type_plain(PL_BF16);
-    bool again = t->type.scheme != &pl_scheme_plain && is_float_dtype(t->type.scale);
+        return pl_type_is_float(&t->type) ? t->type : pl_type_plain(PL_BF16);
+    bool again = t->type.scheme != &pl_scheme_plain && pl_dtype_is_float(t->type.scale);
     if (wish.scheme == &pl_scheme_ints && s->symmetric) wish.symmetric = true;
     if (!wish.scale) wish.scale = format->scale ? format->scale : again ? t->type.scale : NULL;
     return pl_type_scales_like(wish, t->type.element);
@@ -37,7 +36,7 @@ pl_status pl_ints_resolve(const pl_ints_format *format, const pl_model *model, c
     PL_TRY(pl_folder_check(model, format->title));
     if (!row || row->transposed || model->hp.encoder)
         return pl_fail(PL_E_WISH, "%s is not written of '%s' models", format->title, model->arch);
-    if (matrix && !is_float(&wish) && !format->holds(&wish))
+    if (matrix && !pl_type_is_float(&wish) && !holds(format, &wish))
         return pl_fail(PL_E_WISH, "%s cannot hold '%s' as %s; it has %s and floats", format->title, t->name,
                        pl_type_name(&wish), format->types);
     *out = (pl_packed){ .type = matrix ? wish : t->type, .rows = t->rows, .cols = t->cols };
@@ -55,7 +54,7 @@ static pl_status type_of_codes(const pl_folder *f, pl_type *out)
         pl_type type = plan->step[i].out.type;
         if (!pl_ints_coded(&plan->step[i])) continue;
         if (!out->scheme) *out = type;
-        if (is_float_dtype(type.scale)) type.scale = out->scale;
+        if (pl_dtype_is_float(type.scale)) type.scale = out->scale;
         if (!pl_type_equal(&type, out))
             return pl_fail(PL_E_WISH, "%s is written with codes of one type, not of %s and %s", f->title,
                            pl_type_name(out), pl_type_name(&type));
@@ -151,9 +150,12 @@ pl_status pl_ints_put_zeros(pl_ints_folder *state, const pl_part *part, int64_t 
 
 /* ---- config.json ---- */
 
+static void put_text(pl_json_writer *w, const char *path) { pl_json_put_text(w, NULL, path); }
+
 void pl_ints_left_out(const pl_folder *f, void (*put)(pl_json_writer *w, const char *path), pl_json_writer *w)
 {
     char path[PL_MAX_NAME + 1];
+    if (!put) put = put_text;
     for (int i = 0; i < f->plan->steps; i++) {
         const pl_step *step = &f->plan->step[i];
         bool matrix = step->out.cols > 1 || step->id.role == PL_SHARED_ROUTER;

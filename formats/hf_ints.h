@@ -9,7 +9,7 @@
 /* What sets the formats apart. */
 typedef struct pl_ints_format {
     const char *title, *types;          /* for people: "GPTQ"; which types it has */
-    bool (*holds)(const pl_type *type); /* of codes: is it one of these? */
+    bool (*also)(const pl_type *type);  /* is it one of the types that are no whole numbers? NULL: there are none */
     const pl_dtype *scale;              /* of scales; NULL: the floats that the weights are */
 } pl_ints_format;
 
@@ -27,6 +27,8 @@ pl_status pl_ints_resolve(const pl_ints_format *format, const pl_model *model, c
                           pl_packed *out, const char **name, pl_arena *arena);
 
 static inline bool pl_ints_coded(const pl_step *step) { return pl_type_coded(&step->out.type); }
+/* Scales of a row. */
+static inline int64_t pl_ints_groups(const pl_packed *p) { return p->part[1].stride / p->part[1].dtype->bytes; }
 /* Begins a folder's fill: its tensors, of steps with codes by `add_codes`; sets the state's type. PL_E_WISH if there
  * are several types of codes, or none. */
 pl_status pl_ints_tensors(pl_folder *f, pl_sink *s, const pl_ints_format *format,
@@ -47,7 +49,8 @@ typedef void pl_ints_pack(const uint8_t *zeros, int64_t n, int bits, uint8_t *wo
 pl_status pl_ints_put_zeros(pl_ints_folder *state, const pl_part *part, int64_t offset, const uint8_t *zeros,
                             size_t len, bool down, pl_ints_pack *pack);
 
-/* Modules that a runtime would take for quantized ones if nothing were said: `put` for the path of each. */
+/* Modules that a runtime would take for quantized ones if nothing were said: `put` for the path of each; NULL: as a
+ * text. */
 void pl_ints_left_out(const pl_folder *f, void (*put)(pl_json_writer *w, const char *path), pl_json_writer *w);
 /* Ends the document, which becomes the folder's quantization_config, destroys the writer, and takes older ones away. */
 pl_status pl_ints_config(pl_folder *f, pl_json_writer *w);

@@ -3,6 +3,7 @@
 #include "formats/hf_meta.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,10 +200,12 @@ static pl_status load_card(const char *folder, char **out)
     PL_TRY(pl_path_join(path, sizeof path, folder, "README.md"));
     *out = pl_alloc(CARD_BYTES + 1, 1);
     if (!*out) return PL_E_MEMORY;
-    if (!pl_path_exists(path) || pl_file_open(path, &file) != PL_OK) return PL_OK;
+    pl_status code = pl_file_open(path, &file);
+    if (code != PL_OK) return code == PL_E_INPUT ? PL_OK : code;
     size_t len = (size_t)pl_min64(pl_file_size(file), CARD_BYTES);
-    if (pl_file_read(file, 0, *out, len) != PL_OK) len = 0;
+    code = pl_file_read(file, 0, *out, len);
     pl_file_close(file);
+    PL_TRY(code);
     (*out)[len] = 0;
     len = strlen(*out);
     char *to = *out;
@@ -409,7 +412,8 @@ static pl_status own_id(const char *folder, const pl_json *config, int64_t param
         complete(id, &more);
     }
     char real[PATH_MAX];
-    const char *name = realpath(folder, real) ? strrchr(real, '/') + 1 : folder;
+    if (!realpath(folder, real)) return pl_fail(PL_E_IO, "cannot look at '%s': %s", folder, strerror(errno));
+    const char *name = strrchr(real, '/') + 1;
     if (pl_utf8_check(name, strlen(name)) >= 0 || !name[0]) name = "model";
     name = pl_arena_text(arena, name, strlen(name));
     if (!name) return PL_E_MEMORY;

@@ -28,19 +28,21 @@ static bool in_folder(const char *folder, const char *name, char path[PATH_MAX])
     return pl_path_join(path, PATH_MAX, folder, name) == PL_OK && pl_path_exists(path);
 }
 
-static bool probe(const char *path)
+static pl_status probe(const char *path, bool *mine)
 {
     char member[PATH_MAX];
-    if (pl_path_is_dir(path))
-        return in_folder(path, config_name, member) || in_folder(path, weights_name, member) ||
-               in_folder(path, index_name, member);
+    if (pl_path_is_dir(path)) {
+        *mine = in_folder(path, config_name, member) || in_folder(path, weights_name, member) ||
+                in_folder(path, index_name, member);
+        return PL_OK;
+    }
     pl_file *file;
     uint8_t head[9];        /* a length that the format allows, and the brace of its header */
-    if (pl_file_open(path, &file) != PL_OK) return false;
-    bool mine = pl_file_read(file, 0, head, sizeof head) == PL_OK && head[8] == '{' &&
-                !(head[4] | head[5] | head[6] | head[7]);
+    PL_TRY(pl_file_open(path, &file));
+    pl_status code = pl_file_read(file, 0, head, sizeof head);
+    *mine = code == PL_OK && head[8] == '{' && !(head[4] | head[5] | head[6] | head[7]);
     pl_file_close(file);
-    return mine;
+    return code;
 }
 
 /* The folder that the model lies in; memory from arena, NULL without. */
@@ -62,15 +64,6 @@ static pl_status open_weights(const char *path, const char *folder, pl_arena *ar
     }
     if (in_folder(folder, index_name, member)) return pl_st_open_index(folder, member, arena, set);
     return pl_fail(PL_E_INPUT, "%s: neither %s nor %s is there", folder, weights_name, index_name);
-}
-
-static pl_status side_bytes(const char *path, int64_t *bytes)
-{
-    pl_file *file;
-    PL_TRY(pl_file_open(path, &file));
-    *bytes = pl_file_size(file);
-    pl_file_close(file);
-    return PL_OK;
 }
 
 /* Everything the model consists of: none of it may be an output. What says what the weights are goes with them into
@@ -96,7 +89,7 @@ static pl_status list_files(pl_source *s, const char *folder, const pl_st_set *s
         if (!goes_along) continue;
         pl_side *to = &sides[s->model->sides++];
         *to = (pl_side){ .name = side[i], .path = list[s->files - 1] };
-        PL_TRY(side_bytes(to->path, &to->bytes));
+        PL_TRY(pl_file_bytes(to->path, &to->bytes));
     }
     s->model->side = sides;
     for (int i = 0; i < set->files; i++) s->file[s->files++] = pl_file_path(set->file[i]);

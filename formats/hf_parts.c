@@ -31,6 +31,5 @@ const char *pl_hf_shape(const int64_t *shape, int dims, char *out, size_t size)
 const pl_dtype *pl_hf_floats(const pl_st_tensor *t)
 {
     const pl_dtype *dtype = pl_dtype_by_safetensors(t->dtype);
-    bool floats = dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
-    return floats ? dtype : NULL;
+    return pl_dtype_is_float(dtype) ? dtype : NULL;
 }

@@ -1,5 +1,4 @@
 /* hf_verify.c: what a Hugging Face folder tells of itself beyond its headers, held against its data. */
-#include <stdio.h>
 #include <string.h>
 
 #include "formats/hf_data.h"
@@ -69,21 +68,17 @@ static pl_status check_others(const pl_source *s, const pl_hf_state *state, pl_a
 /* X.weight_shape beside the codes of compressed-tensors: runtimes unpack by it. */
 static pl_status check_shape(const pl_hf_state *state, const pl_hf_weight *w, const pl_tensor *t)
 {
-    static const char codes[] = "weight_packed";
     const pl_st_set *set = &state->set;
-    char name[PL_MAX_NAME + 32];
     uint8_t raw[16];
-    size_t len = w->from ? strlen(w->from->name) : 0, tail = strlen(codes);
-    if (len < tail || strcmp(w->from->name + len - tail, codes)) return PL_OK;
-    int n = snprintf(name, sizeof name, "%.*sweight_shape", (int)(len - tail), w->from->name);
-    const pl_st_tensor *shape = pl_st_find(set, name, (size_t)n);
+    size_t stem = w->from ? pl_hf_stem(w->from->name, "weight_packed") : 0;
+    const pl_st_tensor *shape = stem ? pl_hf_beside(set, w->from->name, stem, "weight_shape") : NULL;
     if (!shape || strcmp(shape->dtype, "I64") || shape->bytes != sizeof raw) return PL_OK;
     PL_TRY(pl_file_read(set->file[shape->file], shape->offset, raw, sizeof raw));
     uint64_t said[2] = { 0 };
     for (int i = 15; i >= 0; i--) said[i / 8] = said[i / 8] << 8 | raw[i];
     if (said[0] == (uint64_t)t->rows && said[1] == (uint64_t)t->cols) return PL_OK;
     return pl_fail(PL_E_INPUT, "%s: tensor '%s' says %lld x %lld, the codes beside it are of %lld x %lld",
-                   pl_file_path(set->file[shape->file]), name, (long long)said[0], (long long)said[1],
+                   pl_hf_place(set, shape), shape->name, (long long)said[0], (long long)said[1],
                    (long long)t->rows, (long long)t->cols);
 }
 

@@ -119,8 +119,10 @@ pl_status pl_imatrix_save(const char *path, const pl_stats *stats, const pl_mode
     pl_emitter *e = PL_ZNEW(arena, pl_emitter, 1);
     pl_status code = list && e ? PL_OK : PL_E_MEMORY;
     int groups = 0;
-    for (int i = 0; i < stats->count && code == PL_OK; i += list[groups++].experts)
+    for (int i = 0; i < stats->count && code == PL_OK;) {
         code = join(path, stats, i, model, arch, arena, &list[groups]);
+        if (code == PL_OK) i += list[groups++].experts;
+    }
     if (code == PL_OK) {
         qsort(list, (size_t)groups, sizeof *list, compare_groups);
         code = write_file(path, stats, list, groups, force, e);

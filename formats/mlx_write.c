@@ -9,13 +9,6 @@
 
 static const char title[] = "MLX";
 
-static bool is_float(const pl_type *type)
-{
-    const pl_dtype *dtype = type->element;
-    bool wide = dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] || dtype == &pl_dtypes[PL_BF16];
-    return type->scheme == &pl_scheme_plain && wide;
-}
-
 /* ---- types ---- */
 
 /* GGUF's 4-bit floats become MLX's, and affine codes get scales of the type that the weights have. */
@@ -26,7 +19,7 @@ static pl_type mlx_form(const pl_sink *s, pl_type wish, const pl_tensor *t)
     if (pl_type_equal(&wish, &other)) return pl_mlx_type_of(PL_MLX_NVFP4);
     if (wish.scheme != &pl_scheme_affine || wish.scale) return wish;
     const pl_dtype *scale = &pl_dtypes[PL_BF16];
-    if (is_float(&t->type)) scale = t->type.element;
+    if (pl_type_is_float(&t->type)) scale = t->type.element;
     else if (t->type.scheme == &pl_scheme_affine) scale = t->type.scale;
     return pl_type_affine(wish.bits, wish.group, scale);
 }
@@ -42,11 +35,11 @@ static pl_status mlx_resolve(pl_sink *s, const pl_model *model, const pl_tensor 
     if (t->id.role == PL_OUTPUT && !pl_mlx_has(model->arch, true))
         return pl_fail(PL_E_WISH, "mlx-lm takes the output matrix of a '%s' model to be its token table; this one has "
                        "'%s'", model->arch, t->name);
-    if (matrix && !is_float(&wish) && !pl_mlx_mode(&wish))
+    if (matrix && !pl_type_is_float(&wish) && !pl_mlx_mode(&wish))
         return pl_fail(PL_E_WISH, "MLX cannot hold '%s' as %s; it has affine{2,3,4,5,6,8}-g{32,64,128}, mxfp4, mxfp8, "
                        "nvfp4, bf16, f16 and f32", t->name, pl_type_name(&wish));
     /* Where all are floats, norms are of the same type, or they would decide in which one mlx-lm computes. */
-    *out = (pl_packed){ .type = matrix || is_float(&wish) ? wish : t->type, .rows = t->rows, .cols = t->cols };
+    *out = (pl_packed){ .type = matrix || pl_type_is_float(&wish) ? wish : t->type, .rows = t->rows, .cols = t->cols };
     *name = pl_mlx_name(arch, t->id, arena);
     if (*name) return PL_OK;
     return pl_fail(PL_E_WISH, "tensor '%s' has no place in mlx-lm's '%s' models", t->name, model->arch);

@@ -3,6 +3,7 @@
 #define FORMATS_PACK_H
 
 #include "core/fs.h"
+#include "core/layout_fields.h"
 #include "core/plan.h"
 #include "core/sha.h"
 
@@ -15,7 +16,7 @@ enum {
     PL_PACK_MAX_FILES = 64,
     PL_PACK_MAX_FRAMES = 1 << 27
 };
-extern const uint8_t pl_pack_magic[8], pl_pack_tail_magic[8];
+extern const uint8_t pl_pack_magic[8], pl_pack_tail_magic[8], pl_pack_share_magic[8];
 
 typedef struct pl_pack_frame {
     int64_t at;
@@ -41,6 +42,8 @@ typedef struct pl_pack_tensor {
     pl_id id;
     int segment;
     pl_packed shape;            /* type, rows, cols and parts, without bytes */
+    bool arranged;              /* is any part stored in another layout? */
+    const pl_arrangement *layout[PL_MAX_PARTS];     /* NULL: as its type has it */
     int step;                   /* of a writer's plan */
     pl_pack_blob part[PL_MAX_PARTS];
 } pl_pack_tensor;
@@ -53,14 +56,17 @@ typedef struct pl_pack {
     int segments, files, tensors;
     int64_t frames;
     bool zstd;                  /* frames may be compressed */
+    bool arranged;              /* parts may have layouts of their own */
     int64_t index_at, index_bytes, table_at, size;
     pl_sha256 sha;              /* of a file that was read: the one in its tail */
 } pl_pack;
 
 /* ---- pack_layout.c: of a plan ---- */
 
-/* Where everything goes if nothing is compressed. `head`: bytes of model.gguf. Memory from arena. */
-pl_status pl_pack_lay_out(const pl_plan *plan, const pl_model *model, int64_t head, pl_arena *arena, pl_pack *out);
+/* Where everything goes if nothing is compressed. `layout`: of the steps with bands; `head`: bytes of model.gguf.
+ * Memory from arena. */
+pl_status pl_pack_lay_out(const pl_plan *plan, const pl_model *model, const char *layout, int64_t head, pl_arena *arena,
+                          pl_pack *out);
 
 /* ---- pack_text.c: the index' text ---- */
 
@@ -72,13 +78,15 @@ pl_status pl_pack_text(const pl_pack *pack, const pl_plan *plan, const pl_model 
 /* The tail, the index and the table of an open file. Memory from arena. */
 pl_status pl_pack_open(pl_file *file, pl_arena *arena, pl_pack *out, const char **architecture, const char **name);
 /* Is it such a file, whole or damaged? */
-bool pl_pack_is(pl_file *file);
+pl_status pl_pack_is(pl_file *file, bool *is);
 
 /* ---- pack_frames.c ---- */
 
 /* The table's bytes [frames][PL_PACK_ENTRY] and back; pl_pack_take_table checks order, sizes and places. */
 void pl_pack_put_table(const pl_pack_frame *frame, int64_t frames, uint8_t *out);
 pl_status pl_pack_take_table(const uint8_t *bytes, const char *path, pl_pack *pack);
+/* The places that a tail tells, of a file of so many bytes. False: they cannot be. */
+bool pl_pack_take_tail(const uint8_t tail[PL_PACK_TAIL], int64_t size, pl_pack *pack);
 /* The tail of a pack whose index and table are these. */
 pl_status pl_pack_put_tail(pl_pack *pack, const char *index, const uint8_t *table, uint8_t tail[PL_PACK_TAIL]);
 void pl_pack_put_head(uint8_t head[PL_PACK_HEAD]);
@@ -93,6 +101,10 @@ pl_status pl_pack_read(const pl_pack *pack, pl_file *file, const pl_pack_blob *b
 pl_status pl_pack_check(const pl_pack *pack, const pl_file *file, int64_t frame, bool sha, const void *stored);
 /* The content of a frame from its stored bytes, which have been checked. out: [frame->content], or `stored` itself. */
 pl_status pl_pack_expand(const pl_pack *pack, const pl_file *file, int64_t frame, const void *stored, void *out);
+/* A part in another layout from its stored frames, which have been checked; the first of them at `stored`, the others
+ * as far behind it as in the file. out: [blob->bytes]. */
+pl_status pl_pack_restore(const pl_pack *pack, const pl_file *file, const pl_pack_blob *blob,
+                          const pl_arrangement *layout, const uint8_t *stored, uint8_t *out);
 /* One frame as stored, checked so. out: [frame->stored]. */
 pl_status pl_pack_read_stored(const pl_pack *pack, pl_file *file, int64_t frame, bool sha, void *out);
 /* The SHA-256 of every frame, and that all is zero which belongs to no part of the file. */

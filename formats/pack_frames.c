@@ -7,6 +7,7 @@
 
 const uint8_t pl_pack_magic[8] = { 0x89, 'p', 'l', '\r', '\n', 0x1a, '\n', 0 };
 const uint8_t pl_pack_tail_magic[8] = "plindex";
+const uint8_t pl_pack_share_magic[8] = "plshare";       /* of a share, which has no digests */
 
 /* ---- numbers ---- */
 
@@ -29,6 +30,24 @@ void pl_pack_put_head(uint8_t head[PL_PACK_HEAD])
     memset(head, 0, PL_PACK_HEAD);
     memcpy(head, pl_pack_magic, 8);
     put(head + 8, PL_PACK_VERSION, 4);
+}
+
+bool pl_pack_take_tail(const uint8_t tail[PL_PACK_TAIL], int64_t size, pl_pack *pack)
+{
+    uint64_t at = take(tail + 8, 8), bytes = take(tail + 16, 8), table = take(tail + 24, 8);
+    uint64_t frames = take(tail + 32, 8), end = (uint64_t)size - PL_PACK_TAIL;
+    if (size < PL_PACK_PAGE + PL_PACK_TAIL || take(tail + 40, 8) != (uint64_t)size || at < PL_PACK_PAGE ||
+        at % PL_PACK_PAGE || at >= end || bytes > PL_MAX_JSON_BYTES || frames > PL_PACK_MAX_FRAMES ||
+        table != (at + bytes + PL_PACK_ALIGN - 1) / PL_PACK_ALIGN * PL_PACK_ALIGN ||
+        table + frames * PL_PACK_ENTRY != end)
+        return false;
+    pack->index_at = (int64_t)at;
+    pack->index_bytes = (int64_t)bytes;
+    pack->table_at = (int64_t)table;
+    pack->frames = (int64_t)frames;
+    pack->size = size;
+    memcpy(pack->sha.byte, tail + PL_PACK_TAIL - 32, 32);
+    return true;
 }
 
 pl_status pl_pack_put_tail(pl_pack *pack, const char *index, const uint8_t *table, uint8_t tail[PL_PACK_TAIL])
@@ -142,8 +161,25 @@ pl_status pl_pack_expand(const pl_pack *pack, const pl_file *file, int64_t frame
 {
     const pl_pack_frame *f = &pack->frame[frame];
     if (!f->zstd && out != stored) memcpy(out, stored, f->content);
-    if (!f->zstd || pl_zstd_unpack(stored, f->stored, out, f->content) == PL_OK) return PL_OK;
-    return damaged(pack, file, frame, "no zstd frame in place");
+    pl_status code = f->zstd ? pl_zstd_unpack(stored, f->stored, out, f->content) : PL_OK;
+    return code == PL_E_INPUT ? damaged(pack, file, frame, "no zstd frame in place") : code;
+}
+
+pl_status pl_pack_restore(const pl_pack *pack, const pl_file *file, const pl_pack_blob *blob,
+                          const pl_arrangement *layout, const uint8_t *stored, uint8_t *out)
+{
+    int64_t at;
+    if (pl_pack_plain(pack, blob, &at)) return pl_arrangement_restore(layout, stored, out);
+    at = pack->frame[blob->first].at;
+    uint8_t *content = pl_alloc_aligned(blob->bytes, 1);
+    pl_status code = content ? PL_OK : PL_E_MEMORY;
+    for (int64_t i = 0; i < pl_pack_frames_of(blob) && code == PL_OK; i++) {
+        int64_t frame = blob->first + i;
+        code = pl_pack_expand(pack, file, frame, stored + (pack->frame[frame].at - at), content + i * blob->frame);
+    }
+    if (code == PL_OK) code = pl_arrangement_restore(layout, content, out);
+    pl_free(content);
+    return code;
 }
 
 pl_status pl_pack_read_stored(const pl_pack *pack, pl_file *file, int64_t frame, bool sha, void *out)

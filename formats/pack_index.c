@@ -11,27 +11,23 @@ typedef struct reader {
     pl_arena *arena;
     pl_pack *pack;
     int64_t next;               /* frame that follows the blobs so far */
+    pl_arrangements layouts;
 } reader;
 
 /* At either end: where one of them is damaged, it is a damaged pack. */
-bool pl_pack_is(pl_file *file)
+pl_status pl_pack_is(pl_file *file, bool *is)
 {
     uint8_t magic[8];
     int64_t size = pl_file_size(file);
-    if (size < 8 || pl_file_read(file, 0, magic, 8) != PL_OK) return false;
-    if (!memcmp(magic, pl_pack_magic, 8)) return true;
-    return size >= PL_PACK_PAGE + PL_PACK_TAIL && pl_file_read(file, size - PL_PACK_TAIL, magic, 8) == PL_OK &&
-           !memcmp(magic, pl_pack_tail_magic, 8);
+    PL_TRY(pl_file_read(file, 0, magic, 8));
+    *is = !memcmp(magic, pl_pack_magic, 8);
+    if (*is || size < PL_PACK_PAGE + PL_PACK_TAIL) return PL_OK;
+    PL_TRY(pl_file_read(file, size - PL_PACK_TAIL, magic, 8));
+    *is = !memcmp(magic, pl_pack_tail_magic, 8);
+    return PL_OK;
 }
 
 /* ---- the tail ---- */
-
-static uint64_t number(const uint8_t *from)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++) value |= (uint64_t)from[i] << 8 * i;
-    return value;
-}
 
 static pl_status read_tail(reader *r, uint8_t tail[PL_PACK_TAIL])
 {
@@ -40,22 +36,14 @@ static pl_status read_tail(reader *r, uint8_t tail[PL_PACK_TAIL])
     if (size < PL_PACK_PAGE + PL_PACK_TAIL)
         return pl_fail(PL_E_INPUT, "%s: %lld bytes are too few for a pack; was it cut off?", r->path, (long long)size);
     PL_TRY(pl_file_read(r->file, size - PL_PACK_TAIL, tail, PL_PACK_TAIL));
+    if (!memcmp(tail, pl_pack_share_magic, 8))
+        return pl_fail(PL_E_INPUT, "%s: is a share of a conversion; 'planish merge' makes the pack of all of them",
+                       r->path);
     if (memcmp(tail, pl_pack_tail_magic, 8))
         return pl_fail(PL_E_INPUT, "%s: segment 'tail' is damaged or missing; was the file cut off?", r->path);
-    uint64_t at = number(tail + 8), bytes = number(tail + 16), table = number(tail + 24), frames = number(tail + 32);
-    uint64_t end = (uint64_t)size - PL_PACK_TAIL;
-    bool places = number(tail + 40) == (uint64_t)size && at >= PL_PACK_PAGE && at % PL_PACK_PAGE == 0 && at < end &&
-                  bytes <= PL_MAX_JSON_BYTES &&
-                      table == (at + bytes + PL_PACK_ALIGN - 1) / PL_PACK_ALIGN * PL_PACK_ALIGN &&
-                  frames <= PL_PACK_MAX_FRAMES && table + frames * PL_PACK_ENTRY == end;
-    if (!places) return pl_fail(PL_E_INPUT, "%s: segment 'tail' is damaged: its places do not fit a file of %lld bytes",
-                                r->path, (long long)size);
-    pack->index_at = (int64_t)at;
-    pack->index_bytes = (int64_t)bytes;
-    pack->table_at = (int64_t)table;
-    pack->frames = (int64_t)frames;
-    pack->size = size;
-    memcpy(pack->sha.byte, tail + PL_PACK_TAIL - 32, 32);
+    if (!pl_pack_take_tail(tail, size, pack))
+        return pl_fail(PL_E_INPUT, "%s: segment 'tail' is damaged: its places do not fit a file of %lld bytes", r->path,
+                       (long long)size);
     return PL_OK;
 }
 
@@ -167,6 +155,34 @@ static pl_status read_type(const reader *r, const pl_json *node, pl_type *out)
     return pl_fail(PL_E_INPUT, "%s: the index: a type of scheme '%s' that cannot be", r->path, scheme);
 }
 
+/* The layout of a part that is not as its type has it. */
+static pl_status read_layout(reader *r, const pl_json *node, pl_pack_tensor *t, int part)
+{
+    const pl_json *fields = pl_json_get(node, "fields");
+    int64_t bytes = t->part[part].bytes, bits, from, flip;
+    pl_arrangement a = { .bytes = bytes };
+    if (!node) return PL_OK;
+    bool list = pl_json_is(fields, PL_JSON_ARRAY) && pl_json_count(fields) <= PL_FIELDS;
+    if (!list || !r->pack->arranged) return wrong(r, "a layout", t->name);
+    PL_TRY(pl_json_string(node, "name", true, r->path, &a.name));
+    PL_TRY(pl_json_int(node, "unit", true, 1, INT64_MAX, r->path, &a.unit));
+    for (node = pl_json_first(fields); node; node = pl_json_next(node)) {
+        pl_field *f = &a.field[a.fields++];
+        const char *order;
+        from = flip = 0;
+        PL_TRY(pl_json_int(node, "bits", true, 1, 64, r->path, &bits));
+        PL_TRY(pl_json_int(node, "from", false, 0, bytes, r->path, &from));
+        PL_TRY(pl_json_int(node, "flip", false, 0, 255, r->path, &flip));
+        PL_TRY(pl_json_string(node, "order", true, r->path, &order));
+        *f = (pl_field){ .bits = (int)bits, .flip = (int)flip, .from = from };
+        pl_status code = pl_layout_parse(order, &f->order);
+        if (code != PL_OK) return pl_fail_prefix(code, "%s: tensor '%s': ", r->path, t->name);
+    }
+    t->arranged = true;
+    pl_status code = pl_arrangement_keep(&r->layouts, &a, r->arena, &t->layout[part]);
+    return code == PL_OK ? PL_OK : pl_fail_prefix(code, "%s: tensor '%s': ", r->path, t->name);
+}
+
 /* The parts that the type has, in its order. */
 static pl_status read_parts(reader *r, const pl_json *list, pl_pack_tensor *t)
 {
@@ -181,6 +197,7 @@ static pl_status read_parts(reader *r, const pl_json *list, pl_pack_tensor *t)
         PL_TRY(read_blob(r, node, t->name, &t->part[i]));
         if (pl_part_find(role) != part->role || dtype != part->dtype || t->part[i].bytes != part->bytes)
             return wrong(r, "parts", t->name);
+        PL_TRY(read_layout(r, pl_json_get(node, "layout"), t, i));
     }
     return PL_OK;
 }
@@ -268,10 +285,12 @@ static pl_status read_required(reader *r, const pl_json *list)
         return pl_fail(PL_E_INPUT, "%s: the index: 'required' should be a list of names", r->path);
     for (const pl_json *node = pl_json_first(list); node; node = pl_json_next(node)) {
         const char *name = pl_json_text(node);
-        if (!name || strcmp(name, "zstd"))
+        bool zstd = name && !strcmp(name, "zstd"), layout = name && !strcmp(name, "layout");
+        if (!zstd && !layout)
             return pl_fail(PL_E_INPUT, "%s: needs '%.60s', which this version of planish does not know", r->path,
                            name ? name : "?");
-        r->pack->zstd = true;
+        r->pack->zstd |= zstd;
+        r->pack->arranged |= layout;
     }
     return PL_OK;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/arrange.h"
 #include "formats/arch.h"
 #include "formats/pack.h"
 
@@ -51,7 +52,13 @@ static int64_t frame_bytes(const pl_step *step, const pl_part *part)
 }
 
 /* The work of laying out: the next free byte and frame. Without frames it only counts. */
-typedef struct cursor { pl_pack *pack; int64_t at; } cursor;
+typedef struct cursor {
+    pl_pack *pack;
+    int64_t at;
+    const char *layout;
+    pl_arrangements known;
+    pl_arena *arena;
+} cursor;
 
 static pl_status align(cursor *c, int64_t to)
 {
@@ -115,13 +122,19 @@ static pl_status lay_tensor(cursor *c, const pl_plan *plan, int index, const cha
     pl_pack_tensor *t = &pack->tensor[pack->tensors++];
     *t = (pl_pack_tensor){ .name = name, .id = step->id, .segment = pack->segments - 1, .shape = step->out,
                            .step = index };
-    for (int p = 0; p < step->out.nparts; p++)
+    for (int p = 0; p < step->out.nparts; p++) {
         PL_TRY(add_blob(c, step->out.part[p].bytes, frame_bytes(step, &step->out.part[p]), &t->part[p]));
+        if (!step->band) continue;
+        pl_arrangement a;
+        PL_TRY(pl_arrange_part(c->layout, &step->out, p, &a));
+        if (!a.fields) continue;
+        PL_TRY(pl_arrangement_keep(&c->known, &a, c->arena, &t->layout[p]));
+        t->arranged = pack->arranged = true;
+    }
     return PL_OK;
 }
 
-static pl_status lay_all(cursor *c, const pl_plan *plan, const pl_model *model, int64_t head, const entry *order,
-                         pl_arena *arena)
+static pl_status lay_all(cursor *c, const pl_plan *plan, const pl_model *model, int64_t head, const entry *order)
 {
     pl_pack *pack = c->pack;
     pack->segments = pack->tensors = 0;
@@ -129,7 +142,8 @@ static pl_status lay_all(cursor *c, const pl_plan *plan, const pl_model *model, 
     c->at = PL_PACK_PAGE;
     PL_TRY(lay_head(c, model, head));
     for (int i = 0; i < plan->steps; i++) {
-        if (i == 0 || !same_segment(&order[i], &order[i - 1])) PL_TRY(begin_segment(c, segment_name(&order[i], arena)));
+        if (i == 0 || !same_segment(&order[i], &order[i - 1])) PL_TRY(begin_segment(c, segment_name(&order[i],
+                                                                                                    c->arena)));
         PL_TRY(lay_tensor(c, plan, order[i].step, plan->step[order[i].step].name));
         end_segment(c);
     }
@@ -138,7 +152,8 @@ static pl_status lay_all(cursor *c, const pl_plan *plan, const pl_model *model, 
     return PL_OK;
 }
 
-pl_status pl_pack_lay_out(const pl_plan *plan, const pl_model *model, int64_t head, pl_arena *arena, pl_pack *out)
+pl_status pl_pack_lay_out(const pl_plan *plan, const pl_model *model, const char *layout, int64_t head, pl_arena *arena,
+                          pl_pack *out)
 {
     *out = (pl_pack){ 0 };
     if (model->sides >= PL_PACK_MAX_FILES) return pl_fail(PL_E_WISH, "a pack of more than %d files", PL_PACK_MAX_FILES);
@@ -149,9 +164,9 @@ pl_status pl_pack_lay_out(const pl_plan *plan, const pl_model *model, int64_t he
     if (!order || !out->segment || !out->file || !out->tensor) return PL_E_MEMORY;
     for (int i = 0; i < plan->steps; i++) order[i] = entry_of(plan, i);
     qsort(order, (size_t)plan->steps, sizeof *order, by_place);
-    cursor c = { .pack = out };
-    PL_TRY(lay_all(&c, plan, model, head, order, arena));
+    cursor c = { .pack = out, .layout = layout, .arena = arena };
+    PL_TRY(lay_all(&c, plan, model, head, order));
     out->frame = PL_NEW(arena, pl_pack_frame, out->frames);
     if (!out->frame) return PL_E_MEMORY;
-    return lay_all(&c, plan, model, head, order, arena);
+    return lay_all(&c, plan, model, head, order);
 }

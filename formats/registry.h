@@ -2,6 +2,7 @@
 #ifndef FORMATS_REGISTRY_H
 #define FORMATS_REGISTRY_H
 
+#include "core/merge.h"
 #include "core/sink.h"
 
 extern const pl_source_ops pl_source_gguf, pl_source_hf, pl_source_pack;
@@ -10,6 +11,10 @@ extern const pl_sink_ops pl_sink_gguf, pl_sink_mlx, pl_sink_dense, pl_sink_ct, p
 
 extern const pl_source_ops *const pl_sources[];
 extern const pl_sink_ops *const pl_sinks[];
+
+/* Of merged shares. */
+extern pl_merge_seal pl_pack_seal;
+extern pl_merge_seal *const pl_seals[];
 
 /* Of the digest sink, after finish: one number over every part's bytes in plan order. */
 pl_digest pl_sink_digest_value(const pl_sink *s);

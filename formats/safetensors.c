@@ -1,6 +1,7 @@
 /* safetensors.c: headers of safetensors files and of sets of shards, checked completely. */
 #include "formats/safetensors.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,8 +273,10 @@ pl_status pl_st_check_link(const char *folder, const char *path)
 {
     char home[PATH_MAX], real[PATH_MAX];
     struct stat st;
-    if (lstat(path, &st) || !S_ISLNK(st.st_mode)) return PL_OK;
-    if (!realpath(folder, home) || !realpath(path, real)) return PL_OK;     /* opening will tell */
+    if (lstat(path, &st) == 0 && !S_ISLNK(st.st_mode)) return PL_OK;
+    if (!realpath(folder, home) || !realpath(path, real))
+        return pl_fail(errno == ENOENT ? PL_E_INPUT : PL_E_IO, "cannot follow the link '%s': %s", path,
+                       strerror(errno));
     size_t len = strlen(home);
     if (!strncmp(real, home, len) && (real[len] == '/' || !strcmp(home, "/"))) return PL_OK;
     for (int up = 0; up < 2; up++) {

@@ -11,12 +11,6 @@
 #include "quantizers/registry.h"
 #include "quantizers/strip.h"
 
-static bool is_float(const pl_dtype *dtype)
-{
-    return dtype == &pl_dtypes[PL_F32] || dtype == &pl_dtypes[PL_F16] ||
-           dtype == &pl_dtypes[PL_BF16];
-}
-
 /* NVFP4 under one factor for the whole matrix. */
 static pl_type factored_nvfp4(void) { return pl_type_scaled(&pl_dtypes[PL_NVFP4], &pl_dtypes[PL_F32], 0, 0); }
 
@@ -40,7 +34,7 @@ static bool accepts(const pl_step *step, const pl_tensor *from)
     if (pl_groups_kind(type) >= 0) return type->group == 0 || step->out.cols % type->group == 0;
     bool factored = step->method == &pl_method_best && is_factored(type);
     if (type->scheme != &pl_scheme_plain && !factored) return false;
-    if (is_float(type->element)) return true;
+    if (pl_dtype_is_float(type->element)) return true;
     return pl_reference_encoder(type->element) && step->out.cols % type->element->block == 0;
 }
 

@@ -49,9 +49,7 @@ int pl_groups_kind(const pl_type *type)
     if (type->scale == &pl_dtypes[PL_F8_E4M3]) alone.global = false;
     for (int i = 0; i < PL_COUNT(micro); i++)
         if (pl_type_equal(&alone, &micro[i])) return PL_GROUPS_MICRO;
-    bool floats = type->scale == &pl_dtypes[PL_F32] || type->scale == &pl_dtypes[PL_F16] ||
-                  type->scale == &pl_dtypes[PL_BF16];
-    if (floats && pl_type_equal(type, &rows)) return PL_GROUPS_FP8;
+    if (pl_dtype_is_float(type->scale) && pl_type_equal(type, &rows)) return PL_GROUPS_FP8;
     bool group = type->group == 32 || type->group == 64 || type->group == 128;
     bool bits = (type->bits >= 2 && type->bits <= 6) || type->bits == 8;
     if (!type->scale || !bits) return -1;

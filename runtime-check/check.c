@@ -23,10 +23,9 @@ static pl_status measure_size(const pl_source *model, const pl_source *against, 
         weights += (double)t->rows * (double)t->cols;
     }
     for (int i = 0; i < model->files; i++) {
-        pl_file *file;
-        PL_TRY(pl_file_open(model->file[i], &file));
-        out->size_bytes += pl_file_size(file);
-        pl_file_close(file);
+        int64_t bytes;
+        PL_TRY(pl_file_bytes(model->file[i], &bytes));
+        out->size_bytes += bytes;
     }
     const pl_source *original = against ? against : model;
     out->bpw_body = bits / weights;

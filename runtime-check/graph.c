@@ -12,7 +12,7 @@ pl_status pl_graph_create(pl_source *source, pl_pool *pool, pl_mode mode, int32_
 {
     *out = NULL;
     if (ctx < 1) return pl_fail(PL_E_WISH, "a context of %d positions is too small", (int)ctx);
-    pl_linalg_init();
+    PL_TRY(pl_linalg_init());
     pl_graph *g = pl_alloc(1, sizeof *g);
     if (!g) return PL_E_MEMORY;
     g->source = source;

@@ -17,6 +17,9 @@ bool pl_takes_q5_1(const pl_packed *w);
 
 /* Groups of whole blocks of 32. */
 bool pl_takes_affine(const pl_packed *w);
+/* Codes with scales for groups of whole blocks of 32, or of 16 (4 bits), of rows of whole blocks. */
+bool pl_takes_e2m1(const pl_packed *w);
+bool pl_takes_e4m3(const pl_packed *w);
 
 /* Each adds its kernels behind those already there, and sets what else it does faster. */
 void pl_kernels_ref(pl_kernel_list *list);
@@ -28,6 +31,10 @@ void pl_kernels_neon(pl_kernel_list *list);             /* all, quantize */
 void pl_kernels_affine(pl_kernel_list *list);           /* MLX's affine types */
 void pl_kernels_affine_avx2(pl_kernel_list *list);
 void pl_kernels_affine_vnni(pl_kernel_list *list);
+void pl_kernels_micro(pl_kernel_list *list);            /* 4- and 8-bit floats with scales */
+void pl_kernels_micro_avx2(pl_kernel_list *list);
+void pl_kernels_micro_vnni(pl_kernel_list *list);
+void pl_kernels_micro_neon(pl_kernel_list *list);
 
 /* Puts kernels[0 .. count-1] behind the others. */
 void pl_kernels_add(pl_kernel_list *list, const pl_kernel *kernels, int count);

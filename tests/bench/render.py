@@ -189,6 +189,26 @@ def kills():
                    x["outputs"], "all" if x["identical"] else "NO"] for x in r["rows"]]), r
 
 
+def faults():
+    r = load("faults")
+    return table(["what fails", "calls made", "runs in which one failed", "ended with a sentence", "gone on with", "wrong"],
+                 [[kind, f"{x['calls']:,}", f"{x['struck']:,}", f"{x['refused']:,}", f"{x['resumed']:,}", x["wrong"]]
+                  for kind, x in r["total"].items()]), r
+
+
+def layout():
+    r = load("layout")
+
+    def pair(x, unit):
+        return ", ".join(f"{x[way][unit]:.1f}" for way in ("layout_pack", "layout_unpack"))
+
+    def generic(x):
+        return ", ".join(f"{x[way]['gelem_s'] * 1000:.0f}" for way in ("layout_pack_generic", "layout_unpack_generic"))
+    return table(["order", "way", "definition, M elements/s (pack, unpack)", "as chosen, G elements/s", "GB/s"],
+                 [[x["type"], x["layout_pack"]["variant"] or "the definition", generic(x), pair(x, "gelem_s"), pair(x, "gb_s")]
+                  for x in r["rows"]]), r
+
+
 def stream():
     r = load("stream")
     m = r["medians"]
@@ -208,7 +228,7 @@ def fuzz():
 def main():
     with open(os.path.join(ROOT, "tests", "bench", "results.template.md")) as f:
         text = f.read()
-    for name in ("encode", "perplexity", "memory", "errors", "affine", "mlx", "big", "kills", "stream"):
+    for name in ("encode", "perplexity", "memory", "errors", "affine", "mlx", "big", "kills", "faults", "layout", "stream"):
         body, r = globals()[name]()
         text = text.replace(f"@{name}@", body).replace(f"@{name}.variant@", r.get("variant", ""))
     for name in ("convert", "convert-k", "convert-stats"):

@@ -10,4 +10,6 @@ loop out -- "${convert[@]}" --to mlx --type affine4-g32
 loop --over=--encoder=reference out -- "${convert[@]}" --to mlx --type affine4-g32
 loop out -- "${convert[@]}" --to compressed-tensors --type int4-g32
 loop --parts 2 out -- "${convert[@]}" --to mlx --type affine4-g32
+loop --over=--encoder=reference out.pl -- planish convert "$stories" -j 2 --type int8 --layout marlin --zstd 3
+loop --parts 2 out.pl -- planish convert "$stories" -j 2 --type int8 --layout marlin
 left

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-UNFINISHED = (".partial", ".journal")
+UNFINISHED = (".partial", ".partial-2", ".journal")
 HEAD_BYTES = 120                # of a journal without records
 
 

@@ -16,14 +16,18 @@ STORIES = os.path.join(os.path.dirname(os.path.dirname(HERE)), "calib-data", "st
 GGUF = "--type q4_k_m --encoder reference -j 1"
 MLX = "--to mlx --type affine4-g64 --max-shard-size 5M -j 1"
 CT = "--to compressed-tensors --type int4-g128 --max-shard-size 5M -j 1"
+PACK = "--type int4-g128 --layout marlin -j 1"
 SMALL = "--max-shard-size 100K -j 2"
 RANDOM = [  # name of the output, options of the conversion, options of the loop
     ("out.gguf", GGUF, "--kills 50"),
     ("out", MLX, "--kills 50"),
     ("out.gguf", GGUF + " --max-shard-size 5M", "--kills 20"),
     ("out", CT, "--kills 20"),
+    ("out.pl", PACK, "--kills 50"),
+    ("out.pl", PACK + " --zstd 3", "--kills 20"),
     ("out.gguf", GGUF, "--kills 20 --parts 3"),
     ("out", MLX, "--kills 20 --parts 3"),
+    ("out.pl", PACK, "--kills 20 --parts 3"),
 ]
 EVERY_CALL = [
     ("out.gguf", "--type q8_0 -j 2", ""),
@@ -32,6 +36,8 @@ EVERY_CALL = [
     ("out", "--to mlx --type affine4-g32 " + SMALL, "--over=--encoder=reference"),
     ("out", "--to compressed-tensors --type int4-g32 " + SMALL, ""),
     ("out", "--to mlx --type affine4-g32 " + SMALL, "--parts 2"),
+    ("out.pl", "--type int8 --layout marlin -j 2", ""),
+    ("out.pl", "--type int8 --layout marlin --zstd 3 -j 2", "--over=--encoder=reference"),
 ]
 
 

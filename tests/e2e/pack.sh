@@ -50,8 +50,25 @@ cp a.pl bad.pl
 poke bad.pl 200000 ffffffffffffffff
 try planish check bad.pl --text "$tales" --ctx 32 --chunks 1
 try planish convert bad.pl -o x.gguf
+# In other layouts: the same model.
+try planish convert "$stories" -o marlin.pl --type int8 --layout marlin --dry-run > plan.txt
+grep 'tensor\|layout\|attn.q_proj\|norm' plan.txt | head -n 6
+try planish convert "$stories" -o marlin.pl --type int8 --layout marlin -j 2 | grep layout
+planish convert "$stories" -o int8.pl --type int8 > /dev/null
+planish inspect marlin.pl | grep 'q_proj' | head -n 1
+planish inspect marlin.pl --verify | tail -n 1
+planish inspect marlin.pl --json > marlin.json
+ask marlin.json 'sorted({t.get("layout", "plain") for t in d["tensors"]}), len(d["sha256"])'
+try planish diff int8.pl marlin.pl -j 1 | tail -n 1
+planish run int8.pl -p 'Once upon a time' -n 8 -j 1 > one.txt 2> /dev/null
+planish run marlin.pl -p 'Once upon a time' -n 8 -j 1 > two.txt 2> /dev/null
+same one.txt two.txt
+planish run marlin.pl -p 'Once upon a time' -n 8 -j 1 --resident 350K > two.txt 2> /dev/null
+same one.txt two.txt
 # What packs are not made with.
-try planish convert "$stories" -o x.pl --type q4_0 --part 1/2
+try planish convert "$stories" -o x.pl --type int8 --layout marlowe
+try planish convert "$stories" -o x.gguf --type q8_0 --layout rows4
+try planish convert "$stories" -o x.pl --type q4_0 --part 1/2 --zstd 3
 try planish convert "$stories" -o x.gguf --type q4_0 --zstd 3
 try planish convert "$stories" -o x.pl --type q4_0 --zstd 20
 try planish convert "$stories" -o a.pl --type q4_0

@@ -26,6 +26,14 @@ for wish in "--type q8_0 --max-shard-size 120K" "--type nvfp4"; do
     for file in ref*.gguf; do same "$file" "a${file#ref}"; done
     rm -f a* ref*
 done
+# A pack; one in another layout. Compressed afterwards.
+planish convert "$stories" -o ref.pl --type int8 --layout marlin -j 2 > /dev/null
+shares 3 -o a.pl --type int8 --layout marlin
+try planish inspect a.pl.part-1-of-3
+try planish merge a.pl a.pl.part-*.journal
+same a.pl ref.pl
+try planish convert a.pl -o small.pl --zstd 9 -j 1 | head -n 1
+rm -f a.pl* ref.pl small.pl
 # A folder.
 planish convert "$stories" -o ref --to dense --type f16 --max-shard-size 200K > /dev/null
 shares 2 -o out --to dense --type f16 --max-shard-size 200K

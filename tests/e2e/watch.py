@@ -35,7 +35,7 @@ def watch_memory(limit, command):
     if process.returncode or looks < 5:
         sys.exit(f"looked {looks} times: too few to judge")
     # Frames and heap of sanitized code are larger by what they are guarded with.
-    if most >= limit * (2 if os.environ.get("PLANISH_SANITIZED") else 1):
+    if most >= limit * (3 if os.environ.get("PLANISH_SANITIZED") else 1):
         sys.exit(f"own memory rose to {most} bytes, the limit is {limit}")
     print("own memory stayed below the limit")
 

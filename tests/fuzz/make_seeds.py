@@ -255,15 +255,17 @@ def packs(work):
     """Index, table, and what lies before them."""
     folder = checkpoint("llama", work, hidden_size=32, intermediate_size=32, num_key_value_heads=2, head_dim=16,
                         num_hidden_layers=1)
-    for kind in ("q8_0", "affine4-g32", "int4-g32", "uint3-g32", "mxfp8", "nvfp4", "f16") if folder else ():
+    kinds = [(kind, "plain") for kind in ("q8_0", "affine4-g32", "int4-g32", "uint3-g32", "mxfp8", "nvfp4", "f16")]
+    for kind, layout in kinds + [("q4_0", "rows8"), ("mxfp4", "rows4")] if folder else ():
         for level in ("0", "9"):
             out = os.path.join(work, "out.pl")
-            if not planish("convert", folder, "-o", out, "--type", kind, "--zstd", level, "--force"):
+            if not planish("convert", folder, "-o", out, "--type", kind, "--zstd", level, "--layout", layout, "--force"):
                 continue
             data = read(out)
             index, length, table, frames, size = struct.unpack("<5Q", data[-88:-48])
             text = json.dumps(json.loads(data[index:index + length]), separators=(",", ":"))
-            save("pack", f"{kind}-{level}", text, data[table:table + 64 * frames], data[4096:index].rstrip(b"\0"))
+            name = "-".join([kind, level] if layout == "plain" else [kind, layout, level])
+            save("pack", name, text, data[table:table + 64 * frames], data[4096:index].rstrip(b"\0"))
 
 
 def by_hand():

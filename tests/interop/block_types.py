@@ -11,6 +11,8 @@ import pathlib
 import subprocess
 import sys
 
+from program import planish
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STORIES, TEXT = ROOT / "calib-data" / "stories260k", ROOT / "calib-data" / "tinystories.txt"
 MAKE_MODEL = ROOT / "tests" / "e2e" / "make_model.py"
@@ -30,11 +32,6 @@ try:
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(1 if os.environ.get("PLANISH_NO_SKIP") == "1" else 77)
-
-
-def planish(*arguments):
-    return subprocess.run([sys.argv[1], *map(str, arguments)], check=True, capture_output=True, text=True,
-                          errors="replace")       # random models write random bytes
 
 
 def encode(source, target, kind):

@@ -15,8 +15,9 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
+
+from program import Failed, need, planish
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests" / "tiny" / "models"
@@ -48,20 +49,6 @@ PRESETS = {"int4-g128": "W4A16", "uint4-g128": "W4A16_ASYM", "int8-g128": "W8A16
            "nvfp4": "NVFP4A16", "mxfp4": "MXFP4A16"}
 GPTQ = ["int4-g32", "int8-g32", "int3-g32", "int2-g64", "int4", "uint4-g32", "uint3-g32", "uint8", "uint2-g32"]
 AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
-
-
-class Failed(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Failed(text)
-
-
-def planish(*args):
-    done = subprocess.run([sys.argv[1], *map(str, args)], capture_output=True, text=True)
-    need(done.returncode == 0, f"planish {' '.join(map(str, args))}: exit {done.returncode}\n{done.stderr}")
 
 
 def make(source, out, to, kind, *more):

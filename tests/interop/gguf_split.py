@@ -6,8 +6,9 @@ experts. Exit code 77 without the packages, a failure if PLANISH_NO_SKIP=1.
 import json
 import os
 import pathlib
-import subprocess
 import sys
+
+from program import planish
 
 try:
     import gguf
@@ -33,15 +34,8 @@ def expect(what, found, expected):
         print(f"{what}: expected {str(expected)[:300]}, found {str(found)[:300]}")
 
 
-def planish(*arguments):
-    done = subprocess.run([sys.argv[1], *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"planish {' '.join(map(str, arguments))} failed with {done.returncode}: {done.stderr}{done.stdout}")
-    return done.stdout
-
-
 def convert(source, target, kind, *more):
-    return json.loads(planish("convert", source, "-o", target, "--type", kind, "--force", "--json", *more))
+    return json.loads(planish("convert", source, "-o", target, "--type", kind, "--force", "--json", *more).stdout)
 
 
 def shards(whole, count):

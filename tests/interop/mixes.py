@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 
+from program import planish
+
 NO_SKIP = os.environ.get("PLANISH_NO_SKIP") == "1"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "tiny" / "models"
@@ -44,13 +46,6 @@ if not QUANTIZE:
 def run(*command):
     done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout.decode(errors="replace")
-
-
-def planish(*arguments):
-    done = subprocess.run([sys.argv[1], *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"planish {' '.join(map(str, arguments))}: exit {done.returncode}: {done.stderr[-400:]}")
-    return done.stdout
 
 
 # ---- models: a small one as planish writes it, made wider and deeper without data
@@ -149,7 +144,7 @@ def theirs(source, mix, options):
 
 
 def ours(source, mix, options):
-    said = json.loads(planish("convert", source, "--type", mix, "--dry-run", "--json", *options))
+    said = json.loads(planish("convert", source, "--type", mix, "--dry-run", "--json", *options).stdout)
     return {t["name"]: t["type"] for t in said["tensors"]}
 
 

@@ -16,6 +16,8 @@ import shutil
 import subprocess
 import sys
 
+from program import Failed, need, run
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests" / "tiny" / "models"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -41,19 +43,8 @@ LACKS = {"bert"}    # mlx-lm has no such model
 # What mlx-lm computes with is float32 here, so that nothing hides behind rounding.
 
 
-class Failed(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Failed(text)
-
-
 def planish(build, *args, code=0):
-    done = subprocess.run([build / "cli" / "planish", *map(str, args)], capture_output=True, text=True)
-    need(done.returncode == code, f"planish {' '.join(map(str, args))}: exit {done.returncode}\n{done.stderr}")
-    return done
+    return run(build / "cli" / "planish", *args, code=code)
 
 
 def checkpoint(model, work):

@@ -8,8 +8,9 @@ import json
 import math
 import os
 import pathlib
-import subprocess
 import sys
+
+from program import planish
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests" / "tiny" / "models"
@@ -28,10 +29,6 @@ except ImportError as missing:
 IDS = [3 + 7 * i % 90 for i in range(12)]
 TOLERANCE = 0.1                 # of the largest logit, for activations in 8 bits; without a factor it is above 0.5
 NVFP4 = gguf.GGMLQuantizationType.NVFP4
-
-
-def planish(*arguments):
-    subprocess.run([sys.argv[1], *map(str, arguments)], check=True, capture_output=True)
 
 
 def tensors_of(path):

@@ -19,6 +19,8 @@ import shutil
 import subprocess
 import sys
 
+from program import Failed, need, planish
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests" / "tiny" / "models"
 
@@ -40,20 +42,6 @@ FOLDERS = [("compressed-tensors", "nvfp4"), ("compressed-tensors", "mxfp4"), ("c
            ("compressed-tensors", "uint4-g32"), ("gptq", "int4-g32"), ("awq", "uint4-g32"), ("mlx", "nvfp4"),
            ("mlx", "affine4-g32")]
 BESIDE = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "tokenizer.model"]
-
-
-class Failed(Exception):
-    pass
-
-
-def need(condition, text):
-    if not condition:
-        raise Failed(text)
-
-
-def planish(*args):
-    done = subprocess.run([sys.argv[1], *map(str, args)], capture_output=True, text=True)
-    need(done.returncode == 0, f"planish {' '.join(map(str, args))}: exit {done.returncode}\n{done.stderr}")
 
 
 def opened(path):

@@ -8,6 +8,7 @@ package gguf for GGML's block types.
 import hashlib
 import json
 import mmap
+import re
 import struct
 import sys
 
@@ -20,7 +21,7 @@ FRAME = np.dtype([("offset", "<u8"), ("stored", "<u4"), ("content", "<u4"), ("ki
                   ("xxh3", "<u8"), ("sha256", "V32")])
 MAGIC, TAIL_MAGIC = bytes.fromhex("89706C0D0A1A0A00"), b"plindex\0"
 PAGE, BLOB, MOST = 4096, 64, 4 << 20
-UNDERSTOOD = {"zstd"}
+UNDERSTOOD = {"zstd", "layout"}
 FLOATS = {"f32": "<f4", "f16": "<f2", "bf16": "<u2", "f8_e4m3": "u1", "f8_e5m2": "u1", "f8_e8m0": "u1", "f4_e2m1": "u1"}
 
 
@@ -90,6 +91,37 @@ def spread(scales, rows, cols, group_rows, group):
     return scales.reshape(down[-1] + 1, right[-1] + 1)[down[:, None], right[None, :]]
 
 
+def places(order):
+    """order(p) for p = 0, 1, 2 ...: digits of p times strides, the first digit the fastest."""
+    shape, stride = ([int(number) for number in re.findall(r"\d+", side)] for side in order.split(":"))
+    need(len(shape) == len(stride), f"no layout: {order}")
+    p, found = np.arange(np.prod(shape, dtype=np.int64)), 0
+    for size, step in zip(shape, stride):
+        found = found + p % size * step
+        p //= size
+    return found
+
+
+def restored(data, layout):
+    """A part from what is stored of it in another order. Checks that every bit is stored just once."""
+    stored = np.frombuffer(data, np.uint8).reshape(-1, layout["unit"])
+    original, times = np.zeros(8 * stored.size, np.uint8), np.zeros(8 * stored.size, np.uint8)
+    at = 0
+    for field in layout["fields"]:
+        width, order = field["bits"], places(field["order"])
+        length = len(order) * width // 8 // len(stored)
+        need(length * len(stored) * 8 == len(order) * width, "a field is not evenly spread over its units")
+        piece = stored[:, at:at + length] ^ field.get("flip", 0)
+        at += length
+        elements = np.unpackbits(np.ascontiguousarray(piece).ravel(), bitorder="little").reshape(-1, width)
+        to = 8 * field.get("from", 0) + order[:, None] * width + np.arange(width)
+        need(to.max() < len(original), "a layout reaches beyond its part")
+        original[to] = elements
+        np.add.at(times, to.ravel(), 1)
+    need(at == layout["unit"] and (times == 1).all(), "a layout is no bijection")
+    return np.packbits(original, bitorder="little").tobytes()
+
+
 class Pack:
     def __init__(self, path):
         with open(path, "rb") as stream:
@@ -141,6 +173,13 @@ class Pack:
         need(sum(map(len, pieces)) == length, "frames do not add up to the blob")
         return b"".join(pieces)
 
+    def part(self, entry):
+        """Bytes as the type has them."""
+        if "layout" not in entry:
+            return self.blob(entry)
+        need("layout" in self.index["required"], "a layout, but none is required")
+        return restored(self.blob(entry), entry["layout"])
+
     def file(self, name):
         entry = self.files[name]
         count = round_up(entry["bytes"], entry["frame"]) // entry["frame"] if entry["bytes"] else 0
@@ -151,7 +190,7 @@ class Pack:
         """A tensor as f32 [rows][cols]."""
         entry = self.tensors[name]
         rows, cols, kind = entry["rows"], entry["cols"], entry["type"]
-        parts = {part["role"]: (self.blob(part), part["dtype"]) for part in entry["parts"]}
+        parts = {part["role"]: (self.part(part), part["dtype"]) for part in entry["parts"]}
         scheme, group = kind["scheme"], kind.get("group", 0)
         if scheme == "plain":
             need(set(parts) == {"codes"} and parts["codes"][1] == kind["element"], f"{name}: wrong parts")

@@ -31,7 +31,7 @@ DOORS = {
     r"sys/mman\.h|sys/statvfs\.h": r"core/(fs|outfile|resident)\.c",
     r"fcntl\.h": r"core/(fs|outfile|reader)\.c|cli/child\.c",
     r"sys/wait\.h|sys/prctl\.h|spawn\.h": r"cli/child\.c",
-    r".*intrin\.h": r".*_(avx2|avx512|vnni|neon)\w*\.c|core/dtype_simd\.h|quantizers/lanes\.h",
+    r".*intrin\.h": r".*_(avx2|avx512|vnni|simd|neon)\w*\.c|core/dtype_simd\.h|quantizers/lanes\.h",
 }
 # Calls -> files that may make them; everything outside cli/ and tests/ is held to this.
 CALLS = {
@@ -41,7 +41,7 @@ CALLS = {
     r"fopen|fread|fgets": r"core/(fs|cpu)\.c",
     r"malloc|calloc|realloc|free|strdup|aligned_alloc|posix_memalign": r"core/(mem|fs)\.c",
     # Filling a table once is everybody's; threads and locks are not.
-    r"pthread_(?!once)\w+|thrd_\w+|mtx_\w+": r"core/(pool|log|work|reader)\.c",
+    r"pthread_(?!once)\w+|thrd_\w+|mtx_\w+": r"core/(keep|linalg|log|pool|reader|work)\.c",
 }
 
 

@@ -136,4 +136,52 @@ static inline pl_source *open_model(const char *path, pl_open_how how)
     return s;
 }
 
+/* ---- a Llama of one layer and 64 columns, whose matrices have codes ---- */
+
+enum { WIDE = 64, TABLES = 2 };
+#define WIDE_CONFIG(key, quantization)                                                             \
+    "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":64,\"num_hidden_layers\":1,"         \
+    "\"intermediate_size\":64,\"vocab_size\":10,\"num_attention_heads\":2,\"num_key_value_heads\":1," \
+    "\"" key "\":{" quantization "}}"
+#define UP "model.layers.0.mlp.up_proj"
+static const struct { const char *name; int rows; } wide_matrix[] = {           /* TABLES first */
+    { "lm_head", VOCAB }, { "model.embed_tokens", VOCAB }, { "model.layers.0.self_attn.q_proj", WIDE },
+    { "model.layers.0.self_attn.k_proj", WIDE / 2 }, { "model.layers.0.self_attn.v_proj", WIDE / 2 },
+    { "model.layers.0.self_attn.o_proj", WIDE }, { "model.layers.0.mlp.gate_proj", WIDE }, { UP, WIDE },
+    { "model.layers.0.mlp.down_proj", WIDE },
+};
+
+/* A part of matrix i. */
+static inline void add_wide(checkpoint *c, int i, const char *end, int64_t rows, int64_t cols, const char *dtype)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s.%s", wide_matrix[i].name, end);
+    add(c, name, rows, cols)->dtype = dtype;
+}
+
+/* What is no matrix, and the first of them as floats. */
+static inline void fill_wide(checkpoint *c, int floats)
+{
+    c->count = 0;
+    add(c, "model.norm.weight", WIDE, 0);
+    add(c, "model.layers.0.input_layernorm.weight", WIDE, 0);
+    add(c, "model.layers.0.post_attention_layernorm.weight", WIDE, 0);
+    for (int i = 0; i < floats; i++) add_wide(c, i, "weight", wide_matrix[i].rows, WIDE, "F32");
+}
+
+static inline entry *find_up(checkpoint *c, const char *part)
+{
+    char name[80];
+    snprintf(name, sizeof name, UP ".%s", part);
+    return find(c, name);
+}
+
+/* Bytes of so many elements of a part of up_proj, as they are saved. */
+static inline void stored(const char *part, const char *dtype, int64_t first, int64_t count, uint8_t *out)
+{
+    char name[80];
+    snprintf(name, sizeof name, UP ".%s", part);
+    for (int64_t k = 0; k < count; k++) out += put_value(dtype, name, first + k, out);
+}
+
 #endif

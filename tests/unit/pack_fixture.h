@@ -17,6 +17,8 @@ typedef struct pack_wish {
     int threads, zstd, vocab;   /* 0: 2, none, 40 */
     int64_t range;              /* 0: as the plan has it */
     bool resume;
+    const fake_options *model;  /* NULL: a small one */
+    const char *type, *layout;  /* of all matrices; NULL: of every kind one, none */
 } pack_wish;
 
 /* What each matrix becomes, by its role. */
@@ -52,8 +54,9 @@ static inline void pack_ready(pack_run *r, const pack_wish *w)
 {
     static const char *const names[] = { "config.json", "LICENSE" }, *const texts[] = { pack_config, pack_license };
     *r = (pack_run){ 0 };
-    r->source = fake_model_create(&(fake_options){ .layers = 1, .hidden = 32, .ffn = 64, .vocab = w->vocab ? w->vocab : 40,
-                                                   .dtype = PL_BF16, .seed = 3, .tied = w->vocab > 1000 });
+    const fake_options usual = { .layers = 1, .hidden = 32, .ffn = 64, .vocab = w->vocab ? w->vocab : 40, .dtype = PL_BF16,
+                                 .seed = 3, .tied = w->vocab > 1000 };
+    r->source = fake_model_create(w->model ? w->model : &usual);
     ck_assert_ptr_nonnull(r->source);
     for (int i = 0; i < 2; i++) {
         temp_write(names[i], texts[i], strlen(texts[i]));
@@ -69,12 +72,14 @@ static inline pl_status pack_write(pack_run *r, const pack_wish *w, const pl_sin
     static const pl_registries registries = { pl_methods, pl_grids };
     const pl_model *model = r->source->model;
     pl_type choice[32];
-    for (int i = 0; i < model->tensors; i++) PL_TRY(pl_type_parse(pack_type_name(model->tensor[i].id.role), &choice[i]));
+    for (int i = 0; i < model->tensors; i++)
+        PL_TRY(pl_type_parse(w->type ? w->type : pack_type_name(model->tensor[i].id.role), &choice[i]));
     pl_recipe recipe = { .type = pl_type_plain(PL_Q4_0), .choice = choice };
     pl_plan_options options = { .threads = w->threads ? w->threads : 2 };
     PL_TRY(pl_arena_create(&r->arena));
     PL_TRY(pl_sink_create(ops, &r->sink));
     r->sink->zstd = w->zstd;
+    r->sink->layout = w->layout;
     PL_TRY(pl_plan_create(model, &recipe, r->sink, &registries, &options, r->arena, &r->plan));
     if (w->range) r->plan->range_elements = w->range;
     PL_TRY(pl_pool_create(r->plan->threads, &r->pool));

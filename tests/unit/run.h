@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/status.h"
+#include "core/fs.h"
+#include "core/mem.h"
 #include "tests/unit/suite.h"
 
 #define assert_ok(call) do { pl_status code_ = (call); \
@@ -53,6 +54,20 @@ __attribute__((unused)) static void temp_write(const char *name, const void *dat
     ck_assert_uint_eq(fwrite(data, 1, len, file), len);
     ck_assert_int_eq(fclose(file), 0);
 }
+
+/* Two files there have the same bytes. */
+__attribute__((unused)) static void temp_same(const char *a, const char *b)
+{
+    char *x, *y;
+    size_t n, m;
+    assert_ok(pl_file_load(temp_path(a), 1 << 24, &x, &n));
+    assert_ok(pl_file_load(temp_path(b), 1 << 24, &y, &m));
+    ck_assert_msg(n == m && !memcmp(x, y, n), "%s and %s differ", a, b);
+    pl_free(x);
+    pl_free(y);
+}
+
+__attribute__((unused)) static void temp_drop(const char *name) { ck_assert_int_eq(remove(temp_path(name)), 0); }
 
 /* Runs the tests, each in a process and with a folder of its own. */
 static int run_suite(const char *name, const TTest *const *tests, int count)

@@ -3,46 +3,26 @@
 #include "tests/unit/hf_fixture.h"
 #include "tests/unit/suite.h"
 
-enum { WIDE = 64 };
-
 #define CT(format, weights)                                                                        \
-    "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":64,\"num_hidden_layers\":1,"         \
-    "\"intermediate_size\":64,\"vocab_size\":10,\"num_attention_heads\":2,\"num_key_value_heads\":1," \
-    "\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"format\":\"" format "\","    \
-    "\"config_groups\":{\"group_0\":{\"targets\":[\"Linear\"],\"weights\":{" weights "}}}}}"
+    WIDE_CONFIG("quantization_config",                                                             \
+                "\"quant_method\":\"compressed-tensors\",\"format\":\"" format "\","                  \
+                "\"config_groups\":{\"group_0\":{\"targets\":[\"Linear\"],\"weights\":{" weights "}}}")
 #define INT4 "\"type\":\"int\",\"num_bits\":4,\"strategy\":\"group\",\"group_size\":32"
 #define UINT4 INT4 ",\"symmetric\":false"
 #define NVFP4 "\"type\":\"float\",\"num_bits\":4,\"strategy\":\"tensor_group\",\"group_size\":16"
 #define MXFP4 "\"type\":\"float\",\"num_bits\":4,\"strategy\":\"group\",\"group_size\":32"
 #define INT8 "\"type\":\"int\",\"num_bits\":8,\"strategy\":\"channel\""
-static const char up[] = "model.layers.0.mlp.up_proj";
 
-/* A Llama of one layer; its matrices have `words` words or bytes and `scales` scales in a row; more: called so, for each
- * matrix of `rows` rows. */
+/* Matrices have `words` words or bytes and `scales` scales in a row; more: called for each. */
 static void fill_more(checkpoint *c, int words, int scales, const char *dtype, const char *of_scales,
-                      void (*more)(checkpoint *c, const char *module, int rows, int scales))
+                      void (*more)(checkpoint *c, int i, int scales))
 {
-    bool bytes = !strcmp(dtype, "I8");
-    static const struct { const char *name; int rows; } row[] = {
-        { "model.layers.0.self_attn.q_proj", WIDE }, { "model.layers.0.self_attn.k_proj", WIDE / 2 },
-        { "model.layers.0.self_attn.v_proj", WIDE / 2 }, { "model.layers.0.self_attn.o_proj", WIDE },
-        { "model.layers.0.mlp.gate_proj", WIDE }, { up, WIDE }, { "model.layers.0.mlp.down_proj", WIDE },
-    };
-    char name[80];
-    c->count = 0;
-    add(c, "model.norm.weight", WIDE, 0);
-    add(c, "model.embed_tokens.weight", VOCAB, WIDE);
-    add(c, "lm_head.weight", VOCAB, WIDE);
-    add(c, "model.layers.0.input_layernorm.weight", WIDE, 0);
-    add(c, "model.layers.0.post_attention_layernorm.weight", WIDE, 0);
-    for (int i = 0; i < PL_COUNT(row); i++) {
-        snprintf(name, sizeof name, bytes ? "%s.weight" : "%s.weight_packed", row[i].name);
-        add(c, name, row[i].rows, words)->dtype = dtype;
-        snprintf(name, sizeof name, "%s.weight_scale", row[i].name);
-        add(c, name, row[i].rows, scales)->dtype = of_scales;
-        snprintf(name, sizeof name, "%s.weight_shape", row[i].name);
-        if (!strcmp(dtype, "I32")) add(c, name, 2, 0)->dtype = "I32";
-        if (more) more(c, row[i].name, row[i].rows, scales);
+    fill_wide(c, TABLES);
+    for (int i = TABLES; i < PL_COUNT(wide_matrix); i++) {
+        add_wide(c, i, strcmp(dtype, "I8") ? "weight_packed" : "weight", wide_matrix[i].rows, words, dtype);
+        add_wide(c, i, "weight_scale", wide_matrix[i].rows, scales, of_scales);
+        if (!strcmp(dtype, "I32")) add_wide(c, i, "weight_shape", 2, 0, "I32");
+        if (more) more(c, i, scales);
     }
 }
 
@@ -52,35 +32,15 @@ static void fill_ct(checkpoint *c, int words, int scales, bool bytes)
 }
 
 /* Of 4 bits. */
-static void add_zeros(checkpoint *c, const char *module, int rows, int scales)
+static void add_zeros(checkpoint *c, int i, int scales)
 {
-    char name[80];
-    snprintf(name, sizeof name, "%s.weight_zero_point", module);
-    add(c, name, rows / 8, scales)->dtype = "I32";
+    add_wide(c, i, "weight_zero_point", wide_matrix[i].rows / 8, scales, "I32");
 }
 
-static void add_global(checkpoint *c, const char *module, int rows, int scales)
+static void add_global(checkpoint *c, int i, int scales)
 {
-    char name[80];
-    snprintf(name, sizeof name, "%s.weight_global_scale", module);
-    add(c, name, 1, 0);
-    snprintf(name, sizeof name, "%s.input_global_scale", module);
-    add(c, name, 1, 0);
-}
-
-static entry *find_up(checkpoint *c, const char *part)
-{
-    char name[80];
-    snprintf(name, sizeof name, "%s.%s", up, part);
-    return find(c, name);
-}
-
-/* Bytes of so many elements of a tensor, as the fixture stores them. */
-static void stored(const char *part, const char *dtype, int64_t first, int64_t count, uint8_t *out)
-{
-    char name[80];
-    snprintf(name, sizeof name, "%s.%s", up, part);
-    for (int64_t k = 0; k < count; k++) out += put_value(dtype, name, first + k, out);
+    add_wide(c, i, "weight_global_scale", 1, 0, "F32");
+    add_wide(c, i, "input_global_scale", 1, 0, "F32");
 }
 
 START_TEST(values)
@@ -169,12 +129,10 @@ START_TEST(small_floats)
         checkpoint c;
         int group = nvfp4 ? 16 : 32, groups = WIDE / group;
         float rows[2][2 * WIDE], global = 1.0f;
-        char name[80];
         fill_more(&c, WIDE / 2, groups, "U8", nvfp4 ? "F8_E4M3" : "U8", nvfp4 ? add_global : NULL);
         read_up(&c, nvfp4 ? CT("nvfp4-pack-quantized", NVFP4) : CT("mxfp4-pack-quantized", MXFP4),
                 nvfp4 ? "f4_e2m1 1x16 x1" : "f4_e2m1 1x32", rows);
-        snprintf(name, sizeof name, "%s.weight_global_scale", up);
-        if (nvfp4) global = value(name, 0);
+        if (nvfp4) global = value(UP ".weight_global_scale", 0);
         for (int k = 0; k < 2 * WIDE; k++) {
             static const float level[8] = { 0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f };
             int row = 3 + k / WIDE, col = k % WIDE;

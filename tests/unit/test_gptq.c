@@ -3,41 +3,22 @@
 #include "tests/unit/hf_fixture.h"
 #include "tests/unit/suite.h"
 
-enum { WIDE = 64, GROUPS = 2 };
+enum { GROUPS = 2 };
 
-#define FOLDER(quantization)                                                                       \
-    "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":64,\"num_hidden_layers\":1,"         \
-    "\"intermediate_size\":64,\"vocab_size\":10,\"num_attention_heads\":2,\"num_key_value_heads\":1," \
-    "\"quantization_config\":{\"bits\":4,\"group_size\":32," quantization "}}"
+#define FOLDER(quantization) WIDE_CONFIG("quantization_config", "\"bits\":4,\"group_size\":32," quantization)
 #define GPTQ "\"quant_method\":\"gptq\",\"desc_act\":false"
 #define AWQ "\"quant_method\":\"awq\""
-#define UP "model.layers.0.mlp.up_proj"
 
 /* A Llama of one layer, with codes of 4 bits. order: with g_idx. */
 static void fill_codes(checkpoint *c, bool awq, bool order)
 {
-    static const struct { const char *name; int rows; } row[] = {
-        { "model.layers.0.self_attn.q_proj", WIDE }, { "model.layers.0.self_attn.k_proj", WIDE / 2 },
-        { "model.layers.0.self_attn.v_proj", WIDE / 2 }, { "model.layers.0.self_attn.o_proj", WIDE },
-        { "model.layers.0.mlp.gate_proj", WIDE }, { UP, WIDE }, { "model.layers.0.mlp.down_proj", WIDE },
-    };
-    char name[80];
-    c->count = 0;
-    add(c, "model.norm.weight", WIDE, 0);
-    add(c, "model.embed_tokens.weight", VOCAB, WIDE);
-    add(c, "lm_head.weight", VOCAB, WIDE);
-    add(c, "model.layers.0.input_layernorm.weight", WIDE, 0);
-    add(c, "model.layers.0.post_attention_layernorm.weight", WIDE, 0);
-    for (int i = 0; i < PL_COUNT(row); i++) {
-        int64_t rows = row[i].rows;
-        snprintf(name, sizeof name, "%s.qweight", row[i].name);
-        add(c, name, awq ? WIDE : WIDE / 8, awq ? rows / 8 : rows)->dtype = "I32";
-        snprintf(name, sizeof name, "%s.scales", row[i].name);
-        add(c, name, GROUPS, rows)->dtype = "F16";
-        snprintf(name, sizeof name, "%s.qzeros", row[i].name);
-        add(c, name, GROUPS, rows / 8)->dtype = "I32";
-        snprintf(name, sizeof name, "%s.g_idx", row[i].name);
-        if (order) add(c, name, WIDE, 0)->dtype = "I32";
+    fill_wide(c, TABLES);
+    for (int i = TABLES; i < PL_COUNT(wide_matrix); i++) {
+        int64_t rows = wide_matrix[i].rows;
+        add_wide(c, i, "qweight", awq ? WIDE : WIDE / 8, awq ? rows / 8 : rows, "I32");
+        add_wide(c, i, "scales", GROUPS, rows, "F16");
+        add_wide(c, i, "qzeros", GROUPS, rows / 8, "I32");
+        if (order) add_wide(c, i, "g_idx", WIDE, 0, "I32");
     }
 }
 

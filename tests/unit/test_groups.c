@@ -5,34 +5,15 @@
 #include <math.h>
 
 #include "core/half.h"
-#include "core/rng.h"
-#include "quantizers/groups.h"
 #include "tests/unit/groups_fixture.h"
-#include "tests/unit/run.h"
 
-enum { ROWS = 5, COLS = 384, COUNT = ROWS * COLS, SEED = 61, PATTERNS = 12, BYTES = COUNT * 5 };
+enum { SEED = 61, PATTERNS = 12 };
 
-static float w[COUNT], h[COLS], value[COUNT], again[COUNT];
 static uint8_t best[BYTES], reference[BYTES];
 
 static pl_type micro_type(int codes, int scales, int group)
 {
     return pl_type_scaled(&pl_dtypes[codes], &pl_dtypes[scales], 1, group);
-}
-
-/* Parts of `type` one after the other. */
-static pl_packed encode(pl_type type, const float *from, const float *importance, int64_t rows, int64_t cols, bool search,
-                        uint8_t *out)
-{
-    pl_packed p;
-    assert_ok(pl_packed_init(&p, type, rows, cols));
-    ck_assert_int_le(pl_packed_bytes(&p), BYTES);
-    pl_group_rows r = { .type = &p.type, .source = type.scheme == &pl_scheme_affine ? type.scale : &pl_dtypes[PL_BF16],
-                        .w = from, .h = importance, .rows = rows, .cols = cols };
-    int64_t at = 0;
-    for (int i = 0; i < p.nparts; at += p.part[i++].bytes) p.part[i].ptr = r.part[i] = out + at;
-    pl_groups_encoder(&type, search)(&r);
-    return p;
 }
 
 /* ---- what mlx.core.quantize gives ---- */
@@ -141,28 +122,11 @@ static void fill(int pattern)
     }
 }
 
-/* 0: all 1; spread widely; nearly all in few columns, the rest none. */
-static const float *fill_importance(int kind)
-{
-    for (uint64_t i = 0; i < COLS; i++) h[i] = kind == 1 ? normal(5, i) * normal(5, i) + 0.01f : i % 29 ? 0.0f : 2.0f;
-    return kind ? h : NULL;
-}
-
-static double error_of(const float *decoded, const float *importance, int64_t from, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = from; i < from + n; i++) {
-        double difference = (double)w[i] - (double)decoded[i];
-        sum += (importance ? (double)importance[i % COLS] : 1.0) * difference * difference;
-    }
-    return sum;
-}
-
 static void check_not_worse(pl_type type, int pattern)
 {
     fill(pattern);
     for (int kind = 0; kind < 3; kind++) {
-        const float *importance = fill_importance(kind);
+        const float *importance = fill_importance(SEED, kind);
         pl_packed p = encode(type, w, importance, ROWS, COLS, true, best);
         assert_ok(pl_packed_decode(&p, 0, ROWS, value, NULL));
         p = encode(type, w, importance, ROWS, COLS, false, reference);
@@ -199,7 +163,7 @@ START_TEST(less_error)
     for (int i = 0; i < PL_COUNT(cases); i++)
         for (int kind = 0; kind < 2; kind++) {
             pl_type type = pl_type_affine(cases[i].bits, 64, &pl_dtypes[PL_BF16]);
-            const float *importance = fill_importance(kind);
+            const float *importance = fill_importance(SEED, kind);
             pl_packed p = encode(type, w, importance, ROWS, COLS, true, best);
             assert_ok(pl_packed_decode(&p, 0, ROWS, value, NULL));
             p = encode(type, w, importance, ROWS, COLS, false, reference);
@@ -233,7 +197,7 @@ END_TEST
 
 static pl_status encode_rows(pl_type type, pl_nonfinite *nonfinite, bool search, pl_packed *p)
 {
-    return encode_rows_to(w, ROWS, COLS, type, (pl_mean_costs){ NULL, NULL }, nonfinite, search, best, p);
+    return encode_rows_to(type, (pl_mean_costs){ NULL, NULL }, nonfinite, search, best, p);
 }
 
 START_TEST(values_out_of_range)

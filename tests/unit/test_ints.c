@@ -5,29 +5,11 @@
 #include <math.h>
 
 #include "core/half.h"
-#include "core/rng.h"
-#include "quantizers/groups.h"
 #include "tests/unit/groups_fixture.h"
-#include "tests/unit/run.h"
 
-enum { ROWS = 5, COLS = 384, COUNT = ROWS * COLS, SEED = 67, PATTERNS = 7, BYTES = COUNT * 4 };
+enum { SEED = 67, PATTERNS = 7 };
 
-static float w[COUNT], h[COLS], value[COUNT], again[COUNT];
 static uint8_t mine[BYTES], reference[BYTES];
-
-static pl_packed encode(pl_type type, const float *from, const float *importance, int64_t rows, int64_t cols, bool search,
-                        uint8_t *out)
-{
-    pl_packed p;
-    assert_ok(pl_packed_init(&p, type, rows, cols));
-    ck_assert_int_le(pl_packed_bytes(&p), BYTES);
-    memset(out, 0xee, BYTES);
-    pl_group_rows r = { .type = &p.type, .source = type.scale, .w = from, .h = importance, .rows = rows, .cols = cols };
-    int64_t at = 0;
-    for (int i = 0; i < p.nparts; at += p.part[i++].bytes) p.part[i].ptr = r.part[i] = out + at;
-    pl_groups_encoder(&type, search)(&r);
-    return p;
-}
 
 /* Multiples of the scale stay: the code of the largest positive one is 7, for which 7.5 stand in the scale's rule. */
 START_TEST(known_answers)
@@ -141,23 +123,6 @@ static void fill(int pattern, const pl_dtype *floats)
     }
 }
 
-/* 0: all 1; spread widely; nearly all in few columns, the rest none. */
-static const float *fill_importance(int kind)
-{
-    for (uint64_t i = 0; i < COLS; i++) h[i] = kind == 1 ? normal(5, i) * normal(5, i) + 0.01f : i % 29 ? 0.0f : 2.0f;
-    return kind ? h : NULL;
-}
-
-static double error_of(const float *decoded, const float *importance, int64_t from, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = from; i < from + n; i++) {
-        double difference = (double)w[i] - (double)decoded[i];
-        sum += (importance ? (double)importance[i % COLS] : 1.0) * difference * difference;
-    }
-    return sum;
-}
-
 static void encode_both(pl_type type, const float *importance)
 {
     pl_packed p = encode(type, w, importance, ROWS, COLS, true, mine);
@@ -188,7 +153,7 @@ START_TEST(never_more_error)
     for (int pattern = 0; pattern < PATTERNS; pattern++)
         for (int f = 0; f < PL_COUNT(floats); f++) {
             const pl_dtype *scale = &pl_dtypes[floats[f]];
-            const float *importance = fill_importance(pattern % 3);
+            const float *importance = fill_importance(SEED, pattern % 3);
             fill(pattern, scale);
             check_groups(pl_type_scaled(&pl_dtypes[PL_F8_E4M3], scale, 1, 0), importance, pattern);
             for (int b = 0; b < PL_COUNT(bits); b++)
@@ -209,7 +174,7 @@ START_TEST(less_error)
     fill(1, &pl_dtypes[PL_BF16]);
     for (int i = 0; i < PL_COUNT(cases); i++)
         for (int kind = 0; kind < 2; kind++) {
-            const float *importance = fill_importance(kind);
+            const float *importance = fill_importance(SEED, kind);
             encode_both(pl_type_ints(cases[i].bits, cases[i].group, !cases[i].zeros, &pl_dtypes[PL_BF16]), importance);
             double part = 100.0 * error_of(value, importance, 0, COUNT) / error_of(again, importance, 0, COUNT);
             double expected = kind ? cases[i].weighted : cases[i].plain;
@@ -245,7 +210,7 @@ END_TEST
 
 static pl_status encode_rows(pl_type type, pl_nonfinite *nonfinite, bool search, pl_packed *p)
 {
-    return encode_rows_to(w, ROWS, COLS, type, (pl_mean_costs){ h, h }, nonfinite, search, mine, p);
+    return encode_rows_to(type, (pl_mean_costs){ h, h }, nonfinite, search, mine, p);
 }
 
 START_TEST(values_out_of_range)

@@ -47,7 +47,7 @@ static void compare(int m, int n, int k, bool transposed, float alpha, float bet
 
 START_TEST(test_products)
 {
-    pl_linalg_init();
+    ck_assert_int_eq(pl_linalg_init(), PL_OK);
     const int size[][3] = { { 1, 1, 1 }, { 1, 17, 64 }, { 2, 3, 5 }, { 7, 33, 16 }, { 32, 40, 80 } };
     for (int s = 0; s < PL_COUNT(size); s++) {
         for (int transposed = 0; transposed < 2; transposed++) {

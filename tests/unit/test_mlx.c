@@ -4,52 +4,20 @@
 #include "tests/unit/hf_fixture.h"
 #include "tests/unit/suite.h"
 
-enum { WIDE = 64, EXPERTS = 2 };
+enum { EXPERTS = 2 };
 
-#define MLX(rest)                                                                                  \
-    "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":64,\"num_hidden_layers\":1,"         \
-    "\"intermediate_size\":64,\"vocab_size\":10,\"num_attention_heads\":2,\"num_key_value_heads\":1," \
-    "\"quantization\":{" rest "}}"
+#define MLX(rest) WIDE_CONFIG("quantization", rest)
 #define AFFINE4 "\"group_size\":32,\"bits\":4"
-static const char up[] = "model.layers.0.mlp.up_proj";
 
-/* A Llama of one layer; its matrices have `words` words and `scales` scales in a row. */
+/* Matrices have `words` words and `scales` scales in a row. */
 static void fill_mlx(checkpoint *c, int words, int scales, const char *dtype)
 {
-    static const struct { const char *name; int rows; } row[] = {
-        { "lm_head", VOCAB }, { "model.embed_tokens", VOCAB }, { "model.layers.0.self_attn.q_proj", WIDE },
-        { "model.layers.0.self_attn.k_proj", WIDE / 2 }, { "model.layers.0.self_attn.v_proj", WIDE / 2 },
-        { "model.layers.0.self_attn.o_proj", WIDE }, { "model.layers.0.mlp.gate_proj", WIDE }, { up, WIDE },
-        { "model.layers.0.mlp.down_proj", WIDE },
-    };
-    char name[80];
-    c->count = 0;
-    add(c, "model.norm.weight", WIDE, 0);
-    add(c, "model.layers.0.input_layernorm.weight", WIDE, 0);
-    add(c, "model.layers.0.post_attention_layernorm.weight", WIDE, 0);
-    for (int i = 0; i < PL_COUNT(row); i++) {
-        snprintf(name, sizeof name, "%s.weight", row[i].name);
-        add(c, name, row[i].rows, words)->dtype = "U32";
-        snprintf(name, sizeof name, "%s.scales", row[i].name);
-        add(c, name, row[i].rows, scales)->dtype = dtype;
-        snprintf(name, sizeof name, "%s.biases", row[i].name);
-        if (strcmp(dtype, "U8")) add(c, name, row[i].rows, scales)->dtype = dtype;
+    fill_wide(c, 0);
+    for (int i = 0; i < PL_COUNT(wide_matrix); i++) {
+        add_wide(c, i, "weight", wide_matrix[i].rows, words, "U32");
+        add_wide(c, i, "scales", wide_matrix[i].rows, scales, dtype);
+        if (strcmp(dtype, "U8")) add_wide(c, i, "biases", wide_matrix[i].rows, scales, dtype);
     }
-}
-
-static entry *find_up(checkpoint *c, const char *part)
-{
-    char name[80];
-    snprintf(name, sizeof name, "%s.%s", up, part);
-    return find(c, name);
-}
-
-/* Bytes of so many elements of a tensor, as the fixture stores them. */
-static void stored(const char *part, const char *dtype, int64_t first, int64_t count, uint8_t *out)
-{
-    char name[80];
-    snprintf(name, sizeof name, "%s.%s", up, part);
-    for (int64_t k = 0; k < count; k++) out += put_value(dtype, name, first + k, out);
 }
 
 typedef struct way { const char *config, *type, *dtype; int bits, group; } way;

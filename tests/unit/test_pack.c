@@ -8,19 +8,6 @@
 #include "core/log.h"
 #include "tests/unit/pack_fixture.h"
 
-static void expect_same(const char *a, const char *b)
-{
-    char *x, *y;
-    size_t n, m;
-    assert_ok(pl_file_load(temp_path(a), 1 << 24, &x, &n));
-    assert_ok(pl_file_load(temp_path(b), 1 << 24, &y, &m));
-    ck_assert_msg(n == m && !memcmp(x, y, n), "%s and %s differ", a, b);
-    pl_free(x);
-    pl_free(y);
-}
-
-static void drop(const char *name) { ck_assert_int_eq(unlink(temp_path(name)), 0); }
-
 /* ---- round trip ---- */
 
 /* What the sink got, part by part. */
@@ -115,7 +102,7 @@ START_TEST(round_trip)
             pl_source_close(s);
             pl_arena_destroy(scratch);
         }
-        drop("a.pl");
+        temp_drop("a.pl");
         for (int i = 0; i < parts; i++) pl_free(got[i].data);
     }
 }
@@ -133,11 +120,11 @@ START_TEST(threads_and_ranges)
             for (int r = 0; r < PL_COUNT(ranges); r++) {
                 pack_wish w = { .threads = threads[t], .range = ranges[r], .zstd = zstd };
                 assert_ok(pack_convert(&w, &pl_sink_pack, "a.pl"));
-                expect_same("a.pl", "ref.pl");
-                drop("a.pl");
+                temp_same("a.pl", "ref.pl");
+                temp_drop("a.pl");
             }
         }
-        drop("ref.pl");
+        temp_drop("ref.pl");
     }
 }
 END_TEST
@@ -152,8 +139,8 @@ START_TEST(several_frames)
         for (int64_t range = 700000; range <= 1500000; range += 800000) {
             w.range = range;
             assert_ok(pack_convert(&w, &pl_sink_pack, "a.pl"));
-            expect_same("a.pl", "ref.pl");
-            drop("a.pl");
+            temp_same("a.pl", "ref.pl");
+            temp_drop("a.pl");
         }
         pl_source *windows, *map;
         pl_arena *scratch;
@@ -173,7 +160,7 @@ START_TEST(several_frames)
         pl_source_close(windows);
         pl_source_close(map);
         pl_arena_destroy(scratch);
-        drop("ref.pl");
+        temp_drop("ref.pl");
     }
 }
 END_TEST
@@ -250,9 +237,9 @@ static void expect_resumed(pack_wish w)
     w.resume = true;
     w.threads = 3;
     assert_ok(run(&w));
-    expect_same("out.pl", "ref.pl");
+    temp_same("out.pl", "ref.pl");
     ck_assert_int_eq(left(), 1);
-    drop("out.pl");
+    temp_drop("out.pl");
 }
 
 START_TEST(killed_at_every_put)
@@ -261,7 +248,7 @@ START_TEST(killed_at_every_put)
         pack_wish w = { .threads = 1, .zstd = zstd, .range = 500 };
         assert_ok(pack_convert(&w, &pl_sink_pack, "ref.pl"));
         assert_ok(run(&w));
-        drop("out.pl");
+        temp_drop("out.pl");
         int all = atomic_load(&put_count);
         ck_assert_int_gt(all, 30);
         for (int at = 1; at <= all; at++) {
@@ -271,7 +258,7 @@ START_TEST(killed_at_every_put)
             expect_resumed(w);
             ck_assert_int_le(atomic_load(&put_count), all - at + 3);     /* a range's parts come one by one */
         }
-        drop("ref.pl");
+        temp_drop("ref.pl");
     }
 }
 END_TEST
@@ -286,7 +273,7 @@ START_TEST(killed_around_the_end)
             die_when = when;
             expect_killed(&w);
             if (when == AFTER_FINISH) {
-                expect_same("out.pl", "ref.pl");        /* whole before the resumed run looks at it */
+                temp_same("out.pl", "ref.pl");        /* whole before the resumed run looks at it */
                 ck_assert(pl_path_exists(temp_path("out.pl.journal")));
             } else {
                 ck_assert(!pl_path_exists(temp_path("out.pl")));
@@ -295,7 +282,7 @@ START_TEST(killed_around_the_end)
             expect_resumed(w);
             ck_assert((atomic_load(&put_count) == 0) == (when != BEGUN));
         }
-        drop("ref.pl");
+        temp_drop("ref.pl");
     }
 }
 END_TEST
@@ -309,24 +296,54 @@ START_TEST(begun_anew)
     expect_killed(&w);
     die_when = NOT;
     assert_ok(run(&w));
-    expect_same("out.pl", "ref.pl");
+    temp_same("out.pl", "ref.pl");
     ck_assert_int_eq(left(), 1);
 }
 END_TEST
 
-START_TEST(no_shares)
+/* Nobody takes a share for a pack. */
+static void expect_refused_share(const char *path)
 {
-    pack_run r;
-    pack_wish w = { 0 };
-    pack_ready(&r, &w);
-    assert_ok(pack_write(&r, &w, &pl_sink_pack, temp_path("ref.pl")));
-    pl_convert_options how = { .part = 1, .parts = 2 };
+    pl_source *s;
+    ck_assert_int_eq(pl_source_open(pl_sources, path, NULL, &s), PL_E_INPUT);
+    ck_assert_msg(strstr(pl_error(), "is a share of a conversion"), "%s", pl_error());
+}
+
+/* One share of a plan that was carried out already. */
+static pl_status convert_share(const pack_run *r, int share, int of, int zstd)
+{
+    pl_convert_options how = { .part = share, .parts = of };
     pl_sink *sink;
     assert_ok(pl_sink_create(&pl_sink_pack, &sink));
-    assert_fails(pl_convert(r.plan, r.source, sink, temp_path("out.pl"), r.pool, &how, NULL), PL_E_WISH,
-                 "cannot be made in shares");
-    ck_assert_int_eq(left(), 0);
+    sink->zstd = zstd;
+    pl_status code = pl_convert(r->plan, r->source, sink, temp_path("out.pl"), r->pool, &how, NULL);
     pl_sink_close(sink);
+    return code;
+}
+
+START_TEST(shares)
+{
+    pack_run r;
+    pack_wish w = { .range = 300 };
+    pack_ready(&r, &w);
+    assert_ok(pack_write(&r, &w, &pl_sink_pack, temp_path("ref.pl")));
+    for (int n = 1; n <= 9; n += 4) {
+        static char journals[9][PATH_MAX];
+        const char *list[9];
+        pl_merge_result result;
+        for (int i = 0; i < n; i++) {
+            char name[64];
+            assert_ok(convert_share(&r, i + 1, n, 0));
+            snprintf(name, sizeof name, "out.pl.part-%d-of-%d", i + 1, n);
+            expect_refused_share(temp_path(name));
+            snprintf(journals[i], PATH_MAX, "%s", temp_path(name));
+            list[i] = journals[i];
+        }
+        assert_ok(pl_merge_shares(temp_path("out.pl"), list, n, false, pl_seals, &result));
+        temp_same("ref.pl", "out.pl");
+        temp_drop("out.pl");
+    }
+    assert_fails(convert_share(&r, 1, 2, 3), PL_E_WISH, "cannot be compressed");
     pack_done(&r);
 }
 END_TEST
@@ -356,7 +373,7 @@ START_TEST(written_without_memory)
         }
         ck_assert_int_gt(n, 40);
         assert_ok(pack_verify_file(temp_path("out.pl"), PL_OPEN_WINDOWS));
-        drop("out.pl");
+        temp_drop("out.pl");
     }
 }
 END_TEST
@@ -394,7 +411,7 @@ START_TEST(read_without_memory)
             }
             ck_assert_int_gt(n, 15);
         }
-        drop("a.pl");
+        temp_drop("a.pl");
     }
 }
 END_TEST
@@ -402,7 +419,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        round_trip, threads_and_ranges, several_frames, killed_at_every_put, killed_around_the_end, begun_anew, no_shares,
+        round_trip, threads_and_ranges, several_frames, killed_at_every_put, killed_around_the_end, begun_anew, shares,
         written_without_memory, read_without_memory,
     };
     return run_suite("pack", tests, PL_COUNT(tests));

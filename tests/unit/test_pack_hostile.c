@@ -214,9 +214,9 @@ START_TEST(features)
 {
     pack_pieces p;
     begin(&p);
-    replace(&p, "{", "\"required\": [\n\n  ]", "\"required\": [\"layout\"]");
+    replace(&p, "{", "\"required\": [\n\n  ]", "\"required\": [\"chains\"]");
     put(&p);
-    assert_fails(pack_verify_file(temp_path("b.pl"), PL_OPEN_WINDOWS), PL_E_INPUT, "needs 'layout', which this version");
+    assert_fails(pack_verify_file(temp_path("b.pl"), PL_OPEN_WINDOWS), PL_E_INPUT, "needs 'chains', which this version");
     static const char *const wrong[] = { "\"zstd2\"", "{\"zstd\": 1}", "[1]", "[\"zstd\", \"\"]", "[[\"zstd\"]]", "true" };
     for (int i = 0; i < PL_COUNT(wrong); i++) {
         char text[64];

@@ -379,8 +379,12 @@ END_TEST
 
 /* ---- finding things by name and identity ---- */
 
-static bool is_mine(const char *path) { return strstr(path, "mine") != NULL; }
-static bool is_never(const char *path) { return false; }
+static pl_status is_mine(const char *path, bool *mine)
+{
+    *mine = strstr(path, "mine") != NULL;
+    return strstr(path, "broken") ? pl_fail(PL_E_IO, "%s: cannot be looked at", path) : PL_OK;
+}
+static pl_status is_never(const char *path, bool *mine) { return PL_E_INPUT; }
 static int closed;
 static pl_status open_badly(pl_source *s, const char *path, const pl_open_options *options)
 {
@@ -402,6 +406,8 @@ START_TEST(opening)
     temp_write("mine", "", 0);
     assert_fails(pl_source_open(formats, temp_path("mine"), &mapped, &s), PL_E_INPUT, "mine: broken");
     ck_assert_int_eq(closed, 1);
+    temp_write("broken", "", 0);
+    assert_fails(pl_source_open(formats, temp_path("broken"), &mapped, &s), PL_E_IO, "cannot be looked at");
     const pl_open_options odd = { .pre = "none-such" };
     assert_fails(pl_source_open(formats, temp_path("mine"), &odd, &s), PL_E_WISH, "'none-such'; known are gpt-2, ");
     ck_assert_int_eq(closed, 1);

@@ -1,6 +1,5 @@
 /* test_resident.c: segments that come and go within a budget, by every way of reading. */
 #include <stdint.h>
-#include <unistd.h>
 
 #include "core/mem.h"
 #include "core/resident.h"
@@ -12,7 +11,7 @@ enum { SEGMENTS = 9, STEP = 3 * PL_READER_ALIGN };
 static int64_t content_of(int i) { return 4096 + 700 * i; }
 static int64_t stored_of(int i) { return i == 5 ? content_of(i) / 2 : content_of(i); }
 
-static int arrivals[SEGMENTS], broken = -1;
+static int arrivals[SEGMENTS], broken = -1, written = SEGMENTS;     /* written: segments that the file has */
 
 static pl_status arrived(void *ctx, int segment, const uint8_t *stored, uint8_t *content)
 {
@@ -32,7 +31,7 @@ static pl_status open_file(int64_t budget, const int *order, int orders, pl_resi
         segment[i] = (pl_segment){ (int64_t)i * STEP, stored_of(i), content_of(i) };
         memset(file + (int64_t)i * STEP, i + 1, (size_t)stored_of(i));
     }
-    temp_write("file", file, sizeof file);
+    temp_write("file", file, (size_t)written * STEP);
     const pl_resident_plan plan = { .path = temp_path("file"), .segment = segment, .segments = SEGMENTS, .order = order,
                                     .orders = orders, .budget = budget, .arrived = arrived };
     return pl_resident_open(&plan, out);
@@ -41,7 +40,9 @@ static pl_status open_file(int64_t budget, const int *order, int orders, pl_resi
 static void check_content(const pl_resident *r, int segment)
 {
     const uint8_t *at = pl_resident_at(r, segment);
-    for (int64_t i = 0; i < content_of(segment); i++) ck_assert_uint_eq(at[i], segment + 1);
+    int64_t wrong = 0;
+    for (int64_t i = 0; i < content_of(segment); i++) wrong += at[i] != segment + 1;
+    ck_assert_int_eq(wrong, 0);
 }
 
 /* Passes over an order; every segment has its bytes while it is needed, and no more is in memory than allowed. */
@@ -121,16 +122,17 @@ START_TEST(cut_off)
 {
     static const char *const how[] = { "", "threads" };
     static const int order[] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    written = 6;
     for (int i = 0; i < PL_COUNT(how); i++) {
         pl_resident *r;
         if (how[i][0]) setenv("PLANISH_IO", how[i], 1);
         assert_ok(open_file(1 << 20, order, PL_COUNT(order), &r));
-        ck_assert_int_eq(truncate(temp_path("file"), 6 * STEP), 0);
         assert_ok(pl_resident_need(r, 5));
         pl_resident_done(r, 5);
         assert_fails(pl_resident_need(r, 7), PL_E_INPUT, "became shorter");
         pl_resident_close(r);
     }
+    written = SEGMENTS;
 }
 END_TEST
 

@@ -128,19 +128,6 @@ static const char *listing(void)
     return text;
 }
 
-static void expect_same(const char *a, const char *b)
-{
-    char *x, *y;
-    size_t n, m;
-    assert_ok(pl_file_load(temp_path(a), 1 << 24, &x, &n));
-    assert_ok(pl_file_load(temp_path(b), 1 << 24, &y, &m));
-    ck_assert_msg(n == m && !memcmp(x, y, n), "%s and %s differ", a, b);
-    pl_free(x);
-    pl_free(y);
-}
-
-static void drop(const char *name) { ck_assert_int_eq(unlink(temp_path(name)), 0); }
-
 /* An undisturbed run; how many put_count it took. */
 static int reference(const wish *w)
 {
@@ -165,9 +152,9 @@ START_TEST(killed_at_every_range)
         w.threads = 3;
         assert_ok(run(&w, temp_path("out.gguf")));
         ck_assert_int_eq(atomic_load(&put_count), all - at + 1);
-        expect_same("out.gguf", "ref.gguf");
+        temp_same("out.gguf", "ref.gguf");
         ck_assert_str_eq(listing(), "out.gguf ref.gguf ");
-        drop("out.gguf");
+        temp_drop("out.gguf");
     }
 }
 END_TEST
@@ -184,16 +171,16 @@ START_TEST(killed_again_and_again)
         die_at = 0;
         ck_assert_int_eq(code, 0);
         ck_assert_int_gt(kills, 3);
-        if (!max_shard) expect_same("out.gguf", "ref.gguf");
+        if (!max_shard) temp_same("out.gguf", "ref.gguf");
         for (int i = 1; max_shard && i <= 3; i++) {
             char a[32], b[32];
             snprintf(a, sizeof a, "out-%05d-of-00003.gguf", i);
             snprintf(b, sizeof b, "ref-%05d-of-00003.gguf", i);
-            expect_same(a, b);
-            drop(a);
-            drop(b);
+            temp_same(a, b);
+            temp_drop(a);
+            temp_drop(b);
         }
-        if (!max_shard) drop("out.gguf"), drop("ref.gguf");
+        if (!max_shard) temp_drop("out.gguf"), temp_drop("ref.gguf");
         ck_assert_str_eq(listing(), "");
     }
 }
@@ -214,12 +201,12 @@ START_TEST(killed_at_the_end)
         w.resume = true;
         assert_ok(run(&w, temp_path("out.gguf")));
         ck_assert((atomic_load(&put_count) == 0) == (when != BEGUN));
-        expect_same("out-00001-of-00003.gguf", "ref-00001-of-00003.gguf");
-        expect_same("out-00003-of-00003.gguf", "ref-00003-of-00003.gguf");
+        temp_same("out-00001-of-00003.gguf", "ref-00001-of-00003.gguf");
+        temp_same("out-00003-of-00003.gguf", "ref-00003-of-00003.gguf");
         for (int i = 1; i <= 3; i++) {
             char name[32];
             snprintf(name, sizeof name, "out-%05d-of-00003.gguf", i);
-            drop(name);
+            temp_drop(name);
         }
         ck_assert_ptr_null(strstr(listing(), "out"));
     }
@@ -236,10 +223,10 @@ START_TEST(begun_anew)
     die_at = 0;
     assert_ok(run(&w, temp_path("out.gguf")));
     ck_assert_int_eq(atomic_load(&put_count), all);
-    expect_same("out.gguf", "ref.gguf");
+    temp_same("out.gguf", "ref.gguf");
     ck_assert_str_eq(listing(), "out.gguf ref.gguf ");
     /* With --resume and nothing there the same. */
-    drop("out.gguf");
+    temp_drop("out.gguf");
     w.resume = true;
     assert_ok(run(&w, temp_path("out.gguf")));
     ck_assert_int_eq(atomic_load(&put_count), all);
@@ -261,9 +248,9 @@ START_TEST(no_room)
     w.resume = true;
     assert_ok(run(&w, temp_path("out.gguf")));
     ck_assert_int_lt(atomic_load(&put_count), all);
-    expect_same("out.gguf", "ref.gguf");
+    temp_same("out.gguf", "ref.gguf");
     /* With nothing finished nothing stays. */
-    drop("out.gguf");
+    temp_drop("out.gguf");
     w.resume = false;
     limit_at = 1;
     code = run_apart(&w);
@@ -298,7 +285,7 @@ START_TEST(not_the_same)
     assert_fails(run(&w, temp_path("out.gguf")), PL_E_INPUT, "the input has changed");
     temp_write("input", "weights", 7);              /* the same again, at another time */
     assert_ok(run(&w, temp_path("out.gguf")));
-    expect_same("out.gguf", "ref.gguf");
+    temp_same("out.gguf", "ref.gguf");
 }
 END_TEST
 
@@ -319,7 +306,7 @@ START_TEST(what_earlier_runs_saw)
     assert_ok(run(&w, temp_path("out.gguf")));
     ck_assert_int_eq(nonfinite, 1);
     ck_assert_mem_eq(errors, expected, sizeof errors);
-    drop("out.gguf");
+    temp_drop("out.gguf");
     /* Refused at the end: nothing stays. */
     w = (wish){ .threads = 1, .bad = NAN };
     die_at = all;
@@ -360,14 +347,14 @@ START_TEST(shares)
             }
             ck_assert_int_eq(done, all);
             pl_merge_result result;
-            assert_ok(pl_merge_shares(temp_path(base), list, n, false, &result));
+            assert_ok(pl_merge_shares(temp_path(base), list, n, false, pl_seals, &result));
             ck_assert_int_eq(result.files, max_shard ? 3 : 1);
             for (int i = 1; i <= 3; i++) {
                 char a[32], b[32];
                 snprintf(a, sizeof a, max_shard ? "out-%05d-of-00003.gguf" : "out.gguf", i);
                 snprintf(b, sizeof b, max_shard ? "ref-%05d-of-00003.gguf" : "ref.gguf", i);
                 if (!max_shard && i > 1) break;
-                expect_same(a, b);
+                temp_same(a, b);
             }
             temp_remove();
             ck_assert_int_eq(mkdir(temp_folder, 0700), 0);
@@ -393,22 +380,22 @@ START_TEST(bad_shares)
     char out[PATH_MAX];
     snprintf(out, sizeof out, "%s", temp_path("new.gguf"));
     pl_merge_result result;
-    assert_fails(pl_merge_shares(out, list, 3, false, &result), PL_E_WISH, "share 2 of 3 is not finished");
+    assert_fails(pl_merge_shares(out, list, 3, false, pl_seals, &result), PL_E_WISH, "share 2 of 3 is not finished");
     wish rest = { .part = 2, .parts = 3, .resume = true };
     assert_ok(run(&rest, temp_path("out.gguf")));
-    assert_fails(pl_merge_shares(out, list, 2, false, &result), PL_E_WISH, "share 3 of 3 is missing");
-    assert_fails(pl_merge_shares(out, list + 1, 2, false, &result), PL_E_WISH, "share 1 of 3 is missing");
+    assert_fails(pl_merge_shares(out, list, 2, false, pl_seals, &result), PL_E_WISH, "share 3 of 3 is missing");
+    assert_fails(pl_merge_shares(out, list + 1, 2, false, pl_seals, &result), PL_E_WISH, "share 1 of 3 is missing");
     snprintf(path[3], PATH_MAX, "%s", path[1]);
-    assert_fails(pl_merge_shares(out, list, 4, false, &result), PL_E_WISH, "share 2 of 3 is given twice");
+    assert_fails(pl_merge_shares(out, list, 4, false, pl_seals, &result), PL_E_WISH, "share 2 of 3 is given twice");
     wish other = { .part = 2, .parts = 3, .type = PL_Q4_1 };
     assert_ok(run(&other, temp_path("other.gguf")));
     snprintf(path[1], PATH_MAX, "%s", temp_path(part_name("other.gguf", 2, 3)));
-    assert_fails(pl_merge_shares(out, list, 3, false, &result), PL_E_INPUT, "not of the same conversion");
+    assert_fails(pl_merge_shares(out, list, 3, false, pl_seals, &result), PL_E_INPUT, "not of the same conversion");
     snprintf(path[1], PATH_MAX, "%s", temp_path("out.gguf.part-2-of-3.journal"));
-    assert_ok(pl_merge_shares(out, list, 3, false, &result));
-    expect_same("new.gguf", "ref.gguf");
-    assert_fails(pl_merge_shares(out, list, 3, false, &result), PL_E_WISH, "exists already");
-    drop("new.gguf");
+    assert_ok(pl_merge_shares(out, list, 3, false, pl_seals, &result));
+    temp_same("new.gguf", "ref.gguf");
+    assert_fails(pl_merge_shares(out, list, 3, false, pl_seals, &result), PL_E_WISH, "exists already");
+    temp_drop("new.gguf");
     /* A byte that two of them have, and a file that lost its end. */
     char *data;
     size_t size;
@@ -416,17 +403,17 @@ START_TEST(bad_shares)
     ck_assert_int_eq(data[0], 'G');
     data[0]++;
     temp_write(part_name("out.gguf", 1, 3), data, size);
-    assert_fails(pl_merge_shares(out, list, 3, false, &result), PL_E_INPUT, "differs from another share");
+    assert_fails(pl_merge_shares(out, list, 3, false, pl_seals, &result), PL_E_INPUT, "differs from another share");
     data[0]--;
     temp_write(part_name("out.gguf", 1, 3), data, size - 1);
-    assert_fails(pl_merge_shares(out, list, 3, false, &result), PL_E_INPUT, "its journal says");
+    assert_fails(pl_merge_shares(out, list, 3, false, pl_seals, &result), PL_E_INPUT, "its journal says");
     temp_write(part_name("out.gguf", 1, 3), data, size);
-    assert_ok(pl_merge_shares(out, list, 3, false, &result));
+    assert_ok(pl_merge_shares(out, list, 3, false, pl_seals, &result));
     pl_free(data);
-    expect_same("new.gguf", "ref.gguf");
+    temp_same("new.gguf", "ref.gguf");
     ck_assert_ptr_null(strstr(listing(), "partial"));
     const char *none[] = { "/nowhere/x.part-1-of-1" };
-    assert_fails(pl_merge_shares(out, none, 1, true, &result), PL_E_INPUT, "cannot open");
+    assert_fails(pl_merge_shares(out, none, 1, true, pl_seals, &result), PL_E_INPUT, "cannot open");
 }
 END_TEST
 

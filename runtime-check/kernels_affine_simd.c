@@ -1,11 +1,23 @@
-/* kernels_affine_vnni.c: MLX's affine types with AVX-512 VNNI. */
+/* kernels_affine_simd.c: MLX's affine types with AVX2, and again with AVX-512 VNNI; the same bits as plain C. */
 #include <immintrin.h>
 #include <stdint.h>
 
 #include "runtime-check/kernels_affine.h"
 
 /* Products of bytes, four added up. */
+#ifdef __AVX512VNNI__
 static inline __m256i fours(__m256i codes, __m256i q) { return _mm256_dpbusd_epi32(_mm256_setzero_si256(), codes, q); }
+#else
+/* Those of two codes of 8 bits do not fit 16 bits, so the highest bit goes apart. */
+static inline __m256i fours(__m256i codes, __m256i q)
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i low = _mm256_and_si256(codes, _mm256_set1_epi8(0x7f));
+    __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 7), _mm256_set1_epi8(1));
+    __m256i sum = _mm256_madd_epi16(_mm256_maddubs_epi16(low, q), ones);
+    return _mm256_add_epi32(sum, _mm256_slli_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(high, q), ones), 7));
+}
+#endif
 
 static void run(const uint8_t *codes, int64_t groups, int64_t per_group, const float *scale, const float *bias,
                 const uint8_t *x, affine_sums *sums)
@@ -31,8 +43,14 @@ static void matmul(const pl_packed *w, int64_t first, int64_t count, const void 
     affine_matmul(w, first, count, x, ldx, n, y, ldy, run);
 }
 
+#ifdef __AVX512VNNI__
 void pl_kernels_affine_vnni(pl_kernel_list *list)
 {
     static const pl_kernel kernels[] = { { "affine avx512vnni", PL_ACT_Q8, pl_takes_affine, matmul } };
+#else
+void pl_kernels_affine_avx2(pl_kernel_list *list)
+{
+    static const pl_kernel kernels[] = { { "affine avx2", PL_ACT_Q8, pl_takes_affine, matmul } };
+#endif
     pl_kernels_add(list, kernels, PL_COUNT(kernels));
 }
