@@ -91,14 +91,14 @@ START_TEST(many_threads)
     crowd c = { .p = p, .pieces = PIECES };
     for (int i = 0; i < PIECES; i++) p[i].key = i;
     assert_ok(pl_pool_create(8, &pool));
-    for (int places = 1; places <= 64; places *= 4) {
+    for (int places = 1; places <= 64; places *= 8) {
         assert_ok(pl_keep_create(places, &c.k));
-        assert_ok(pl_pool_for(pool, 4000, one_of_the_crowd, &c));
+        assert_ok(pl_pool_for(pool, 1000, one_of_the_crowd, &c));
         pl_keep_destroy(c.k);
     }
     int before = p[1].made;
     assert_ok(pl_keep_create(PIECES, &c.k));    /* all fit: each is made once */
-    assert_ok(pl_pool_for(pool, 4000, one_of_the_crowd, &c));
+    assert_ok(pl_pool_for(pool, 1000, one_of_the_crowd, &c));
     ck_assert_int_eq(p[1].made, before + 1);
     pl_keep_destroy(c.k);
     pl_pool_destroy(pool);
