@@ -28,8 +28,6 @@ typedef struct form {
     } field[2];
 } form;
 
-static int64_t groups_of(const pl_packed *p) { return p->part[1].stride / pl_max64(1, p->part[1].dtype->bytes); }
-
 static bool whole_numbers(const pl_packed *p, int bits)
 {
     const pl_type *t = &p->type;
@@ -38,15 +36,15 @@ static bool whole_numbers(const pl_packed *p, int bits)
 
 static bool int4(const pl_packed *p) { return whole_numbers(p, 4); }
 static bool int8(const pl_packed *p) { return whole_numbers(p, 8); }
-static bool one_scale(const pl_packed *p) { return (int4(p) || int8(p)) && groups_of(p) == 1; }
-static bool many_scales(const pl_packed *p) { return (int4(p) || int8(p)) && groups_of(p) > 1; }
+static bool one_scale(const pl_packed *p) { return (int4(p) || int8(p)) && pl_packed_groups(p) == 1; }
+static bool many_scales(const pl_packed *p) { return (int4(p) || int8(p)) && pl_packed_groups(p) > 1; }
 
 /* Codes in one part, a scale of one byte for every few columns in another. */
 static bool micro(const pl_packed *p)
 {
     const pl_type *t = &p->type;
     return t->scheme == &pl_scheme_scaled && t->group_rows == 1 && t->scale->bytes == 1 && t->group > 0 &&
-           p->cols % t->group == 0 && groups_of(p) % 4 == 0;
+           p->cols % t->group == 0 && pl_packed_groups(p) % 4 == 0;
 }
 
 static const form forms[] = {
@@ -125,7 +123,7 @@ pl_status pl_arrange_part(const char *name, const pl_packed *p, int part, pl_arr
     *out = (pl_arrangement){ .name = name };
     if (!f || !p->rows) return PL_OK;
     const pl_layout_name names[] = { { "N", p->rows }, { "K", p->cols }, { "L", from->stride },
-                                     { "G", p->nparts > 1 ? groups_of(p) : 0 } };
+                                     { "G", p->nparts > 1 ? pl_packed_groups(p) : 0 } };
     out->bytes = from->bytes;
     out->unit = f->unit ? f->unit : from->bytes;
     for (int i = 0; i < PL_COUNT(f->field) && f->field[i].order; i++) {

@@ -15,6 +15,16 @@
 static inline int64_t pl_min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t pl_max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t pl_ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+/* Greatest common divisor of two numbers >= 0; that of 0 and b is b. */
+static inline int64_t pl_gcd64(int64_t a, int64_t b)
+{
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
 
 /* Arithmetic on numbers that come from files. True on success; *out is set only then. Both
  * operands must be non-negative for the result to be a size, so negatives fail as well. */

@@ -113,22 +113,12 @@ static pl_status find_roots(const pl_item *item, int items, int *root)
     return PL_OK;
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b) {
-        int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* The size of a cell follows from the items alone, so that a larger budget only adds cells. */
 static void choose_cell(problem *p)
 {
     int64_t divisor = 0, most = pl_max64(WORK / pl_max64(1, p->count), 2);
     for (int m = 0; m < p->count; m++)
-        for (int o = 1; o < p->merged[m].options; o++) divisor = gcd(divisor, p->merged[m].option[o].bytes);
+        for (int o = 1; o < p->merged[m].options; o++) divisor = pl_gcd64(divisor, p->merged[m].option[o].bytes);
     divisor = pl_max64(divisor, 1);
     p->cell = pl_ceil_div(pl_ceil_div(p->range, divisor), most) * divisor;
     p->cell = pl_max64(p->cell, 1);

@@ -37,16 +37,6 @@ static pl_status check_units(const pl_arrangement *a)
     return left == 0 ? PL_OK : wrong(a, "has fields that do not fill its units");
 }
 
-static int64_t common_divisor(int64_t a, int64_t b)
-{
-    while (b) {
-        int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* A field's places in grains of so many bits that all fields begin and end with whole ones; modes by rising stride, as
  * few as can be. */
 typedef struct places { pl_flat modes; int64_t first; } places;
@@ -129,7 +119,7 @@ pl_status pl_arrangement_check(const pl_arrangement *a)
         PL_TRY(pl_composed_bijective(&(pl_composed){ .layout = a->field[0].order }, &bijective));
         return bijective ? PL_OK : wrong(a, "is no bijection");
     }
-    for (int i = 0; i < a->fields; i++) grain = common_divisor(grain, a->field[i].bits);
+    for (int i = 0; i < a->fields; i++) grain = pl_gcd64(grain, a->field[i].bits);
     if (!pl_mul_ok(a->bytes, 8 / grain, &span)) return wrong(a, "reaches too far");
     for (int i = 0; i < a->fields; i++) {
         int64_t end;

@@ -357,11 +357,12 @@ pl_status pl_layout_unpack(const pl_composed *l, int bits, const void *in, int64
     pl_fast fast = choose(l, bits, false, &inverse);
     bool all = fast.kind != PL_FAST_NONE;
     if (!all && split(l, &head, &tail)) fast = choose(&head, bits, false, &inverse);
-    /* Words are made quicker than changed. */
-    bool whole = pl_layout_size(&l->layout) % 8 == 0;
-    if (fast.kind == PL_FAST_NONE && bits % 8 && whole && invert(l, &back))
-        return pl_layout_pack_generic(&back, bits, in, in_bytes, out, out_bytes);
-    if (fast.kind == PL_FAST_NONE) return pl_layout_unpack_generic(l, bits, in, in_bytes, out, out_bytes);
+    if (fast.kind == PL_FAST_NONE) {
+        /* Words are made quicker than changed. */
+        bool words = bits % 8 && pl_layout_size(&l->layout) % 8 == 0 && invert(l, &back);
+        return words ? pl_layout_pack_generic(&back, bits, in, in_bytes, out, out_bytes)
+                     : pl_layout_unpack_generic(l, bits, in, in_bytes, out, out_bytes);
+    }
     PL_TRY(pl_composed_injective(l, &once));
     if (!once) return shared_place();
     if (inverse) pl_fast_pack(&fast, in, out);

@@ -101,6 +101,11 @@ struct pl_packed {
 pl_status pl_packed_init(pl_packed *p, pl_type type, int64_t rows, int64_t cols);
 /* Bytes of all parts. */
 int64_t pl_packed_bytes(const pl_packed *p);
+/* Scales of a row, of matrices that have them in a part of their own. */
+static inline int64_t pl_packed_groups(const pl_packed *p)
+{
+    return p->part[1].stride / pl_max64(1, p->part[1].dtype->bytes);
+}
 /* Rows first .. first+count-1 as a packed matrix of its own; both must fall on granules. */
 pl_status pl_packed_rows(const pl_packed *p, int64_t first, int64_t count, pl_packed *view);
 /* Decodes rows to f32 [count][cols]; checks the range. scratch may be NULL for plain types. */

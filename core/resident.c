@@ -72,6 +72,17 @@ static void take_spares(pl_resident *r, place *to)
     r->spares = 0;
 }
 
+/* Here, while others read: else the one who reads would have to make the pages, one by one. Segments that are not
+ * pinned get those of evicted ones. */
+static void make_pages(const place *p)
+{
+#ifdef MADV_POPULATE_WRITE
+    madvise(p->base, (size_t)p->room, MADV_POPULATE_WRITE);
+#else
+    (void)p;
+#endif
+}
+
 static void issue(pl_resident *r, int segment)
 {
     place *p = &r->place[segment];
@@ -80,12 +91,8 @@ static void issue(pl_resident *r, int segment)
     p->read = (pl_read){ .at = p->segment.at, .bytes = p->segment.stored, .to = to, .arrived = on_arrival, .ctx = p };
     p->present = true;
     p->waited = false;
-    if (!p->pinned) r->live += p->room;
-#ifdef MADV_POPULATE_WRITE
-    /* Here, while others read: else the one who reads would have to make the pages, one by one. Later ones get those
-     * of segments that are evicted. */
-    else madvise(p->base, (size_t)p->room, MADV_POPULATE_WRITE);
-#endif
+    if (p->pinned) make_pages(p);
+    else r->live += p->room;
     r->report.peak = pl_max64(r->report.peak, r->live + r->report.pinned);
     pl_reader_submit(r->reader, &p->read);
 }

@@ -39,7 +39,7 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
 {
     const pl_packed *p = &step->out;
     const pl_part *codes = &p->part[0], *scales = &p->part[1];
-    int64_t groups = pl_ints_groups(p), rows = p->rows;
+    int64_t groups = pl_packed_groups(p), rows = p->rows;
     int64_t of_codes[2] = { p->cols, rows / ROWS }, of_scales[2] = { groups, rows };
     int64_t of_zeros[2] = { groups, rows / ROWS };
     int first = pl_ints_add(f, step, "qweight", "I32", 2, of_codes);
@@ -80,7 +80,7 @@ static pl_status awq_size(pl_sink *s, const pl_plan *plan, const pl_model *model
 /* All of them the middle of the codes. */
 static pl_status write_zeros(pl_folder *f, const pl_packed *p)
 {
-    int64_t bytes = pl_ints_groups(p) * p->rows * BITS / 8;
+    int64_t bytes = pl_packed_groups(p) * p->rows * BITS / 8;
     uint8_t *zeros = pl_alloc(bytes, 1);
     if (!zeros) return PL_E_MEMORY;
     memset(zeros, 0x88, (size_t)bytes);

@@ -64,7 +64,7 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
     const pl_packed *p = &step->out;
     const pl_type *type = &p->type;
     const pl_part *scales = &p->part[1];
-    int64_t rows = p->rows, groups = pl_ints_groups(p), across = p->part[0].stride;
+    int64_t rows = p->rows, groups = pl_packed_groups(p), across = p->part[0].stride;
     bool ints = type->scheme == &pl_scheme_ints, bytes = in_bytes(type), packed = !bytes && !is_fp8(type);
     const char *dtype = bytes ? "I8" : ints ? "I32" : is_fp8(type) ? "F8_E4M3" : "U8";
     const char *of_scales = scales->dtype == &pl_dtypes[PL_F8_E8M0] ? "U8" : scales->dtype->safetensors;

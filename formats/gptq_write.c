@@ -35,7 +35,7 @@ static pl_status add_codes(pl_folder *f, const pl_step *step)
 {
     const pl_packed *p = &step->out;
     const pl_part *codes = &p->part[0], *scales = &p->part[1];
-    int64_t words = codes->stride / 4, groups = pl_ints_groups(p), rows = p->rows;
+    int64_t words = codes->stride / 4, groups = pl_packed_groups(p), rows = p->rows;
     int64_t turned[2] = { words, rows }, of_scales[2] = { groups, rows };
     int64_t of_zeros[2] = { groups, pl_bits_words(rows, p->type.bits) };
     int first = pl_ints_add(f, step, "qweight", "I32", 2, turned);
@@ -101,7 +101,7 @@ static pl_status gptq_size(pl_sink *s, const pl_plan *plan, const pl_model *mode
 static pl_status write_rest(pl_folder *f, const pl_packed *p, bool first)
 {
     int qzeros = f->place[p->part[1].id].tensor + 1, bits = p->type.bits;
-    int64_t pitch = pl_bits_words(p->rows, bits) * 4, groups = pl_ints_groups(p);
+    int64_t pitch = pl_bits_words(p->rows, bits) * 4, groups = pl_packed_groups(p);
     int64_t width = p->type.group ? p->type.group : p->cols;
     uint8_t *codes = pl_alloc(p->rows, 1), *words = pl_alloc(pitch, 1);
     int32_t *group = pl_alloc(p->cols, sizeof *group);

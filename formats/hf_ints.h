@@ -27,8 +27,6 @@ pl_status pl_ints_resolve(const pl_ints_format *format, const pl_model *model, c
                           pl_packed *out, const char **name, pl_arena *arena);
 
 static inline bool pl_ints_coded(const pl_step *step) { return pl_type_coded(&step->out.type); }
-/* Scales of a row. */
-static inline int64_t pl_ints_groups(const pl_packed *p) { return p->part[1].stride / p->part[1].dtype->bytes; }
 /* Begins a folder's fill: its tensors, of steps with codes by `add_codes`; sets the state's type. PL_E_WISH if there
  * are several types of codes, or none. */
 pl_status pl_ints_tensors(pl_folder *f, pl_sink *s, const pl_ints_format *format,

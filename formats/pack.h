@@ -42,7 +42,6 @@ typedef struct pl_pack_tensor {
     pl_id id;
     int segment;
     pl_packed shape;            /* type, rows, cols and parts, without bytes */
-    bool arranged;              /* is any part stored in another layout? */
     const pl_arrangement *layout[PL_MAX_PARTS];     /* NULL: as its type has it */
     int step;                   /* of a writer's plan */
     pl_pack_blob part[PL_MAX_PARTS];
@@ -101,10 +100,10 @@ pl_status pl_pack_read(const pl_pack *pack, pl_file *file, const pl_pack_blob *b
 pl_status pl_pack_check(const pl_pack *pack, const pl_file *file, int64_t frame, bool sha, const void *stored);
 /* The content of a frame from its stored bytes, which have been checked. out: [frame->content], or `stored` itself. */
 pl_status pl_pack_expand(const pl_pack *pack, const pl_file *file, int64_t frame, const void *stored, void *out);
-/* A part in another layout from its stored frames, which have been checked; the first of them at `stored`, the others
- * as far behind it as in the file. out: [blob->bytes]. */
-pl_status pl_pack_restore(const pl_pack *pack, const pl_file *file, const pl_pack_blob *blob,
-                          const pl_arrangement *layout, const uint8_t *stored, uint8_t *out);
+/* A part as its type has it from its stored frames, which have been checked; the first of them at `stored`, the others
+ * as far behind it as in the file. layout NULL: its own. out: [blob->bytes]. */
+pl_status pl_pack_take(const pl_pack *pack, const pl_file *file, const pl_pack_blob *blob,
+                       const pl_arrangement *layout, const uint8_t *stored, uint8_t *out);
 /* One frame as stored, checked so. out: [frame->stored]. */
 pl_status pl_pack_read_stored(const pl_pack *pack, pl_file *file, int64_t frame, bool sha, void *out);
 /* The SHA-256 of every frame, and that all is zero which belongs to no part of the file. */

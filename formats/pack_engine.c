@@ -61,7 +61,7 @@ static pl_status turn(void *ctx, int64_t index, int worker)
     const turning *t = &l->turning[index];
     const uint8_t *stored = state->map + state->pack.frame[t->blob->first].at;
     keep_place(state, t->blob, t->to);
-    return pl_pack_restore(&state->pack, state->file, t->blob, t->layout, stored, t->to);
+    return pl_pack_take(&state->pack, state->file, t->blob, t->layout, stored, t->to);
 }
 
 pl_status pl_pack_load(pl_source *s)
@@ -85,20 +85,6 @@ pl_status pl_pack_load(pl_source *s)
 
 /* ---- segments ---- */
 
-/* From stored frames to a part as its type has it. */
-static pl_status take_part(const pl_pack_state *state, const pl_pack_tensor *t, int part, const uint8_t *stored,
-                           uint8_t *content)
-{
-    const pl_pack *pack = &state->pack;
-    const pl_pack_blob *b = &t->part[part];
-    if (t->layout[part]) return pl_pack_restore(pack, state->file, b, t->layout[part], stored, content);
-    for (int64_t i = 0; i < pl_pack_frames_of(b); i++) {
-        const uint8_t *from = stored + (pack->frame[b->first + i].at - pack->frame[b->first].at);
-        PL_TRY(pl_pack_expand(pack, state->file, b->first + i, from, content + i * b->frame));
-    }
-    return PL_OK;
-}
-
 /* Checked and expanded by a thread of the reader. */
 static pl_status segment_arrived(void *ctx, int segment, const uint8_t *stored, uint8_t *content)
 {
@@ -111,10 +97,10 @@ static pl_status segment_arrived(void *ctx, int segment, const uint8_t *stored, 
     for (int i = state->first_tensor[segment]; i < state->first_tensor[segment + 1]; i++) {
         const pl_pack_tensor *t = &pack->tensor[i];
         for (int p = 0; p < t->shape.nparts; p++) {
-            int64_t first = t->part[p].first;
-            if (!t->part[p].bytes) continue;
-            PL_TRY(take_part(state, t, p, stored + (pack->frame[first].at - begin),
-                             content + state->content_at[first]));
+            const pl_pack_blob *b = &t->part[p];
+            if (!b->bytes) continue;
+            PL_TRY(pl_pack_take(pack, state->file, b, t->layout[p], stored + (pack->frame[b->first].at - begin),
+                                content + state->content_at[b->first]));
         }
     }
     return PL_OK;
@@ -142,8 +128,8 @@ static void place_content(pl_pack_state *state, pl_segment *segment)
         segment[i].at = first->at;
         segment[i].stored = last->at + last->stored - first->at;
         /* Frames as they are lie as in memory; what is changed may not look so by chance. */
-        if (segment[i].stored == segment[i].content && (pack->zstd ||
-                                                        pack->arranged)) segment[i].content += PL_PACK_ALIGN;
+        bool changed = pack->zstd || pack->arranged;
+        if (changed && segment[i].stored == segment[i].content) segment[i].content += PL_PACK_ALIGN;
     }
 }
 
@@ -167,8 +153,7 @@ static pl_status find_segments(pl_source *s)
             &state->expert[id.layer * experts + id.expert];
         if (*of >= 0 && *of != segment)
             return pl_fail(PL_E_WISH, "%s: cannot be streamed: '%s' lies in another segment than its neighbours",
-                           s->path,
-                           s->model->tensor[i].name);
+                           s->path, s->model->tensor[i].name);
         *of = segment;
     }
     return PL_OK;

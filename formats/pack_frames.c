@@ -101,8 +101,7 @@ pl_status pl_pack_take_table(const uint8_t *bytes, const char *path, pl_pack *pa
         if (kind > 1 || !sizes || at < (uint64_t)end || at > (uint64_t)pack->index_at ||
             f->stored > (uint64_t)pack->index_at - at)
             return pl_fail(PL_E_INPUT, "%s: frame %lld (kind %llu, %u bytes at %llu for %u) cannot be", path,
-                           (long long)i,
-                           (unsigned long long)kind, f->stored, (unsigned long long)at, f->content);
+                           (long long)i, (unsigned long long)kind, f->stored, (unsigned long long)at, f->content);
         end = f->at + f->stored;
     }
     return PL_OK;
@@ -165,18 +164,25 @@ pl_status pl_pack_expand(const pl_pack *pack, const pl_file *file, int64_t frame
     return code == PL_E_INPUT ? damaged(pack, file, frame, "no zstd frame in place") : code;
 }
 
-pl_status pl_pack_restore(const pl_pack *pack, const pl_file *file, const pl_pack_blob *blob,
-                          const pl_arrangement *layout, const uint8_t *stored, uint8_t *out)
+/* The same without a layout. */
+static pl_status take_frames(const pl_pack *pack, const pl_file *file, const pl_pack_blob *blob, const uint8_t *stored,
+                             uint8_t *out)
+{
+    for (int64_t i = 0; i < pl_pack_frames_of(blob); i++) {
+        const uint8_t *from = stored + (pack->frame[blob->first + i].at - pack->frame[blob->first].at);
+        PL_TRY(pl_pack_expand(pack, file, blob->first + i, from, out + i * blob->frame));
+    }
+    return PL_OK;
+}
+
+pl_status pl_pack_take(const pl_pack *pack, const pl_file *file, const pl_pack_blob *blob,
+                       const pl_arrangement *layout, const uint8_t *stored, uint8_t *out)
 {
     int64_t at;
+    if (!layout) return take_frames(pack, file, blob, stored, out);
     if (pl_pack_plain(pack, blob, &at)) return pl_arrangement_restore(layout, stored, out);
-    at = pack->frame[blob->first].at;
     uint8_t *content = pl_alloc_aligned(blob->bytes, 1);
-    pl_status code = content ? PL_OK : PL_E_MEMORY;
-    for (int64_t i = 0; i < pl_pack_frames_of(blob) && code == PL_OK; i++) {
-        int64_t frame = blob->first + i;
-        code = pl_pack_expand(pack, file, frame, stored + (pack->frame[frame].at - at), content + i * blob->frame);
-    }
+    pl_status code = content ? take_frames(pack, file, blob, stored, content) : PL_E_MEMORY;
     if (code == PL_OK) code = pl_arrangement_restore(layout, content, out);
     pl_free(content);
     return code;
@@ -197,9 +203,8 @@ static pl_status check_gap(const pl_pack *pack, pl_file *file, int64_t from, int
         for (int64_t i = 0; i < n; i++)
             if (bytes[i])
                 return pl_fail(PL_E_INPUT, "%s: segment '%s' is damaged: byte %lld is %d, should be 0",
-                               pl_file_path(file),
-                               frame < 0 ? "file head" : pl_pack_segment_of(pack, frame), (long long)(from + i),
-                                   bytes[i]);
+                               pl_file_path(file), frame < 0 ? "file head" : pl_pack_segment_of(pack, frame),
+                               (long long)(from + i), bytes[i]);
         from += n;
     }
     return PL_OK;
@@ -235,8 +240,7 @@ static pl_status read_frame(const pl_pack *pack, pl_file *file, int64_t frame, v
 }
 
 pl_status pl_pack_read(const pl_pack *pack, pl_file *file, const pl_pack_blob *blob, int64_t from, int64_t len,
-                       void *out,
-                       pl_arena *scratch)
+                       void *out, pl_arena *scratch)
 {
     uint8_t *to = out;
     while (len > 0) {

@@ -178,7 +178,6 @@ static pl_status read_layout(reader *r, const pl_json *node, pl_pack_tensor *t, 
         pl_status code = pl_layout_parse(order, &f->order);
         if (code != PL_OK) return pl_fail_prefix(code, "%s: tensor '%s': ", r->path, t->name);
     }
-    t->arranged = true;
     pl_status code = pl_arrangement_keep(&r->layouts, &a, r->arena, &t->layout[part]);
     return code == PL_OK ? PL_OK : pl_fail_prefix(code, "%s: tensor '%s': ", r->path, t->name);
 }

@@ -1,5 +1,5 @@
-/* pack_layout.c: what of a plan goes where in a pack: segments in the order of a forward pass, blobs in them, frames.
- * */
+/* pack_layout.c: what of a plan goes where in a pack: segments in the order of a forward pass, blobs in them,
+ * frames. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,7 +129,7 @@ static pl_status lay_tensor(cursor *c, const pl_plan *plan, int index, const cha
         PL_TRY(pl_arrange_part(c->layout, &step->out, p, &a));
         if (!a.fields) continue;
         PL_TRY(pl_arrangement_keep(&c->known, &a, c->arena, &t->layout[p]));
-        t->arranged = pack->arranged = true;
+        pack->arranged = true;
     }
     return PL_OK;
 }
@@ -142,8 +142,8 @@ static pl_status lay_all(cursor *c, const pl_plan *plan, const pl_model *model, 
     c->at = PL_PACK_PAGE;
     PL_TRY(lay_head(c, model, head));
     for (int i = 0; i < plan->steps; i++) {
-        if (i == 0 || !same_segment(&order[i], &order[i - 1])) PL_TRY(begin_segment(c, segment_name(&order[i],
-                                                                                                    c->arena)));
+        if (i == 0 || !same_segment(&order[i], &order[i - 1]))
+            PL_TRY(begin_segment(c, segment_name(&order[i], c->arena)));
         PL_TRY(lay_tensor(c, plan, order[i].step, plan->step[order[i].step].name));
         end_segment(c);
     }

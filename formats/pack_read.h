@@ -16,7 +16,8 @@ typedef struct pl_pack_state {
     /* PL_OPEN_MAP: where frames' content is that is not in the map as it should be [frames]; else NULL. */
     const uint8_t *map;
     uint8_t **expanded;
-    /* PL_OPEN_STREAM: where a frame's content is in its segment; which segment has what */
+    /* PL_OPEN_STREAM: where a part's content is in its segment, at the number of its first frame; which segment has
+     * what */
     pl_resident *resident;
     int64_t *content_at;                /* [frames] */
     int *first_tensor;                  /* [segments + 1] */

@@ -32,6 +32,22 @@ typedef struct pack_state {
     bool done;                  /* what was found to go on with is a whole pack already */
 } pack_state;
 
+static pl_status read_exactly(const pack_state *state, int64_t at, void *out, int64_t len)
+{
+    size_t got;
+    PL_TRY(pl_outfile_read(state->file, at, out, (size_t)len, &got));
+    return got == (size_t)len ? PL_OK : pl_fail(PL_E_IO, "'%s' lost bytes while it was written", state->path);
+}
+
+/* The tail of what has been written, zeros if there is none; *size: of the file. */
+static pl_status read_tail(const pack_state *state, uint8_t tail[PL_PACK_TAIL], int64_t *size)
+{
+    memset(tail, 0, PL_PACK_TAIL);
+    PL_TRY(pl_outfile_size(state->file, size));
+    if (*size < PL_PACK_PAGE + PL_PACK_TAIL) return PL_OK;
+    return read_exactly(state, *size - PL_PACK_TAIL, tail, PL_PACK_TAIL);
+}
+
 /* ---- before the data ---- */
 
 static pl_type pack_form(const pl_sink *s, pl_type wish, const pl_tensor *t)
@@ -68,8 +84,8 @@ static pl_status lay_out(const pl_sink *s, const pl_plan *plan, const pl_model *
     pack->zstd = s->zstd > 0;
     PL_TRY(pl_pack_text(pack, plan, model, s->input, text));
     pack->index_bytes = (int64_t)strlen(*text);
-    if (pack->index_bytes > PL_MAX_JSON_BYTES) return pl_fail(PL_E_WISH, "an index of more than %d bytes",
-                                                              PL_MAX_JSON_BYTES);
+    if (pack->index_bytes > PL_MAX_JSON_BYTES)
+        return pl_fail(PL_E_WISH, "an index of more than %d bytes", PL_MAX_JSON_BYTES);
     return PL_OK;
 }
 
@@ -145,13 +161,10 @@ static pl_status write_end(pl_pack *pack, const char *text, pl_outfile *file, bo
  * and is all that is left. */
 static pl_status find_done(pack_state *state)
 {
-    uint8_t magic[8] = { 0 };
-    size_t got = 0;
+    uint8_t tail[PL_PACK_TAIL];
     int64_t size;
-    PL_TRY(pl_outfile_size(state->file, &size));
-    if (size >= PL_PACK_PAGE + PL_PACK_TAIL)
-        PL_TRY(pl_outfile_read(state->file, size - PL_PACK_TAIL, magic, sizeof magic, &got));
-    state->done = got == sizeof magic && !memcmp(magic, pl_pack_tail_magic, sizeof magic);
+    PL_TRY(read_tail(state, tail, &size));
+    state->done = !memcmp(tail, pl_pack_tail_magic, sizeof pl_pack_tail_magic);
     return PL_OK;
 }
 
@@ -185,7 +198,7 @@ static pl_status write_bytes(pl_sink *s, const pl_pack_blob *to, int64_t offset,
         pl_pack_frame *f = &state->pack.frame[to->first + i];
         int64_t from = i * to->frame;
         if (from + f->content > offset + len) break;
-        if (!s->zstd && !s->set.joined) PL_TRY(pl_pack_know(f, bytes + (from - offset)));
+        if (!s->zstd && !s->set.joined && !s->set.parts) PL_TRY(pl_pack_know(f, bytes + (from - offset)));
     }
     return PL_OK;
 }
@@ -240,13 +253,6 @@ static pl_status pack_put(pl_sink *s, const pl_part *part, int64_t offset, const
 
 /* ---- the end ---- */
 
-static pl_status read_frame(const pack_state *state, const pl_pack_frame *f, uint8_t *out)
-{
-    size_t got;
-    PL_TRY(pl_outfile_read(state->file, f->at, out, f->content, &got));
-    return got == f->content ? PL_OK : pl_fail(PL_E_IO, "'%s' lost bytes while it was written", state->path);
-}
-
 /* A buffer for each worker, and what it made of a frame. */
 typedef struct bench {
     pack_state *state;
@@ -275,7 +281,7 @@ static pl_status know_frame(void *ctx, int64_t index, int worker)
     pl_pack_frame *f = &b->state->pack.frame[index];
     uint8_t *bytes = b->from + (int64_t)worker * PL_PACK_FRAME;
     if (f->known) return PL_OK;
-    PL_TRY(read_frame(b->state, f, bytes));
+    PL_TRY(read_exactly(b->state, f->at, bytes, f->content));
     return pl_pack_know(f, bytes);
 }
 
@@ -298,15 +304,15 @@ static pl_status squeeze_frame(void *ctx, int64_t index, int worker)
     pl_pack_frame *f = &pack->frame[number];
     uint8_t *from = b->from + index * PL_PACK_FRAME, *to = b->to + index * PL_PACK_FRAME;
     size_t room = f->content - (size_t)pl_ceil_div((int64_t)f->content * 3, 100), got = 0;
-    PL_TRY(read_frame(b->state, f, from));
+    PL_TRY(read_exactly(b->state, f->at, from, f->content));
     if (number >= files && room) PL_TRY(pl_zstd_pack(from, f->content, b->level, to, room, &got));
     f->zstd = got > 0;
     f->stored = got ? (uint32_t)got : f->content;
     return pl_pack_know(f, got ? to : from);
 }
 
-/* All frames, from their places in the work file to those in `out`: as many at a time as there are workers, in order.
- * */
+/* All frames, from their places in the work file to those in `out`: as many at a time as there are workers, in
+ * order. */
 static pl_status squeeze(pl_sink *s, bench *b, pl_outfile *out)
 {
     pl_pack *pack = &b->state->pack;
@@ -375,19 +381,9 @@ static void pack_close(pl_sink *s)
 
 /* ---- merged shares ---- */
 
-/* Reads exactly len bytes of a file that is being written. */
-static pl_status read_exactly(pl_outfile *file, int64_t at, void *out, int64_t len)
-{
-    size_t got;
-    PL_TRY(pl_outfile_read(file, at, out, (size_t)len, &got));
-    return got == (size_t)len ? PL_OK : pl_fail(PL_E_IO, "the merged pack lost bytes while it was written");
-}
-
-static pl_status seal(pack_state *state, const uint8_t tail[PL_PACK_TAIL], pl_pool *pool)
+static pl_status seal(pack_state *state, const uint8_t tail[PL_PACK_TAIL], int64_t size, pl_pool *pool)
 {
     pl_pack *pack = &state->pack;
-    int64_t size;
-    PL_TRY(pl_outfile_size(state->file, &size));
     if (!pl_pack_take_tail(tail, size, pack))
         return pl_fail(PL_E_INPUT, "%s: the shares' ends do not fit a file of %lld bytes", state->path,
                        (long long)size);
@@ -395,8 +391,8 @@ static pl_status seal(pack_state *state, const uint8_t tail[PL_PACK_TAIL], pl_po
     pack->frame = PL_NEW(state->arena, pl_pack_frame, pack->frames);
     uint8_t *table = pl_arena_alloc(state->arena, pack->frames * PL_PACK_ENTRY, 1);
     if (!state->text || !pack->frame || !table) return PL_E_MEMORY;
-    PL_TRY(read_exactly(state->file, pack->index_at, state->text, pack->index_bytes));
-    PL_TRY(read_exactly(state->file, pack->table_at, table, pack->frames * PL_PACK_ENTRY));
+    PL_TRY(read_exactly(state, pack->index_at, state->text, pack->index_bytes));
+    PL_TRY(read_exactly(state, pack->table_at, table, pack->frames * PL_PACK_ENTRY));
     PL_TRY(pl_pack_take_table(table, state->path, pack));
     for (int64_t i = 0; i < pack->frames; i++) pack->frame[i].known = false;
     return finish_plain(state, pool);
@@ -404,18 +400,15 @@ static pl_status seal(pack_state *state, const uint8_t tail[PL_PACK_TAIL], pl_po
 
 pl_status pl_pack_seal(pl_outfile *file, const char *path)
 {
-    pack_state state = { .file = file };
+    pack_state state = { .file = file, .path = pl_strdup(path) };
     uint8_t tail[PL_PACK_TAIL];
     int64_t size;
     pl_pool *pool = NULL;
-    PL_TRY(pl_outfile_size(file, &size));
-    if (size < PL_PACK_PAGE + PL_PACK_TAIL) return PL_OK;
-    PL_TRY(read_exactly(file, size - PL_PACK_TAIL, tail, PL_PACK_TAIL));
-    if (memcmp(tail, pl_pack_share_magic, sizeof pl_pack_share_magic)) return PL_OK;
-    state.path = pl_strdup(path);
-    pl_status code = state.path ? pl_arena_create(&state.arena) : PL_E_MEMORY;
-    if (code == PL_OK) code = pl_pool_create(0, &pool);
-    if (code == PL_OK) code = seal(&state, tail, pool);
+    pl_status code = state.path ? read_tail(&state, tail, &size) : PL_E_MEMORY;
+    bool share = code == PL_OK && !memcmp(tail, pl_pack_share_magic, sizeof pl_pack_share_magic);
+    if (share) code = pl_arena_create(&state.arena);
+    if (share && code == PL_OK) code = pl_pool_create(0, &pool);
+    if (share && code == PL_OK) code = seal(&state, tail, size, pool);
     pl_pool_destroy(pool);
     pl_arena_destroy(state.arena);
     pl_free(state.text);

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 
-from program import Failed, need, planish
+from program import Failed, need, planish, run_cases
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -188,14 +188,7 @@ def main(work):
     subprocess.run([sys.executable, ROOT / "tests" / "e2e" / "make_model.py", "--out", work / "model", "--tokenizer",
                     ROOT / "calib-data" / "stories260k", "--shape", "tiny", "--layers", "1", "--dtype", "F16"], check=True,
                    stdout=subprocess.DEVNULL)
-    failures = 0
-    for name, run in cases(work):
-        try:
-            print(f"{name:28} {run()}")
-        except (Failed, pack_reader.Refused) as why:
-            failures += 1
-            print(f"{name:28} FAILED: {why}")
-    return failures
+    return run_cases(cases(work), 28, (Failed, pack_reader.Refused))
 
 
 if __name__ == "__main__":

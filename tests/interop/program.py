@@ -21,3 +21,15 @@ def run(program, *args, code=0):
 
 def planish(*args):
     return run(sys.argv[1], *args)
+
+
+def run_cases(cases, width, failures=(Failed,)):
+    """Runs each of (name, function), which returns what to say of it, and says so. Returns how many failed."""
+    failed = 0
+    for name, run in cases:
+        try:
+            print(f"{name:{width}} {run()}")
+        except failures as why:
+            failed += 1
+            print(f"{name:{width}} FAILED: {why}")
+    return failed
