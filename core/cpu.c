@@ -74,6 +74,23 @@ const char *pl_cpu_model(char *buffer, size_t size)
     return buffer;
 }
 
+/* The first line of a small file of the system's, "" if there is none. */
+static const char *line_of(const char *path, char *buffer, int size)
+{
+    FILE *file = fopen(path, "r");
+    if (!file || !fgets(buffer, size, file)) buffer[0] = 0;
+    if (file) fclose(file);
+    return buffer;
+}
+
+int64_t pl_cpu_huge_page(void)
+{
+    char line[64];
+    bool none = !strchr(line_of("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof line), '[');
+    if (none || strstr(line, "[never]")) return 0;
+    return strtoll(line_of("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", line, sizeof line), NULL, 10);
+}
+
 int pl_cpu_count(void)
 {
     cpu_set_t set;

@@ -1,4 +1,4 @@
-/* cpu.h: what this processor can do, masked by PLANISH_CPU=scalar|avx2|avx512|neon for tests. */
+/* cpu.h: what this machine can do, masked by PLANISH_CPU=scalar|avx2|avx512|neon for tests. */
 #ifndef CORE_CPU_H
 #define CORE_CPU_H
 
@@ -20,5 +20,7 @@ const char *pl_cpu_names(unsigned flags, char *buffer, size_t size);
 /* The processor's name from the system, or "unknown". */
 const char *pl_cpu_model(char *buffer, size_t size);
 int pl_cpu_count(void);         /* processors this process may use */
+/* Bytes of a huge page, which the system gives to who asks for it (madvise); 0: it gives none. */
+int64_t pl_cpu_huge_page(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* reader.c: background reads. A read is cut into chunks; many are under way at a time, whichever way they are made. */
+/* reader.c: background reads. A read is cut into chunks, which a few threads fetch and put in their places: so that the
+ * disk is busy while one of them copies or checks. */
 #include "core/reader.h"
 
 #include <errno.h>
@@ -7,15 +8,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/cpu.h"
 #include "core/fs.h"
 #include "core/mem.h"
 #ifdef PL_URING
 #include <liburing.h>
 #endif
 
-enum { CHUNK = 4 << 20, DEPTH = 8, THREADS = 4 };
+enum {
+    CHUNK = 1 << 20,
+    THREADS = 4,
+    DEPTH = 2                   /* chunks that a thread's ring reads: one comes while it copies another */
+};
+
+typedef struct worker {
+    struct pl_reader *reader;
+    int number;
+    pthread_t thread;
+#ifdef PL_URING
+    struct io_uring ring;
+#endif
+} worker;
 
 struct pl_reader {
     int fd;
@@ -27,26 +43,29 @@ struct pl_reader {
     int busy;                   /* reads that are not complete */
     double busy_since;
     pl_reader_stats stats;
-    pthread_t thread[THREADS];
-    int threads;
-#ifdef PL_URING
-    struct io_uring ring;
-#endif
+    worker worker[THREADS];
+    int workers;
+    uint8_t *area, *room;       /* room: [THREADS][DEPTH][CHUNK] in area; NULL: chunks are read into place */
+    size_t area_size;
 };
 
-/* A chunk of a read; of io_uring's. */
-typedef struct chunk { pl_read *read; int64_t at, left; uint8_t *to; } chunk;
+/* A chunk of a read. to: where the next byte of it goes; room: where its first went; home: where they belong. */
+typedef struct chunk { pl_read *read; int64_t at, left; uint8_t *to, *room, *home; } chunk;
 
 static int64_t padded(const pl_read *read) { return pl_ceil_div(read->bytes, PL_READER_ALIGN) * PL_READER_ALIGN; }
 
 /* ---- under the lock ---- */
 
-static bool take(pl_reader *r, chunk *out)
+/* The next chunk, for a slot of a worker's. */
+static bool take(const worker *w, int slot, chunk *out)
 {
+    pl_reader *r = w->reader;
     pl_read *read = r->head;
     if (!read) return false;
     int64_t n = pl_min64(CHUNK, padded(read) - read->issued);
-    *out = (chunk){ read, read->at + read->issued, n, read->to + read->issued };
+    uint8_t *home = read->to + read->issued;
+    uint8_t *room = r->room ? r->room + ((int64_t)w->number * DEPTH + slot) * CHUNK : home;
+    *out = (chunk){ read, read->at + read->issued, n, room, room, home };
     read->issued += n;
     if (read->issued == padded(read)) {
         r->head = read->next;
@@ -62,11 +81,13 @@ static void keep_error(pl_read *read, pl_status code)
     snprintf(read->error, sizeof read->error, "%s", pl_error());
 }
 
-/* ---- with or without it ---- */
+/* ---- chunks ---- */
 
-/* A chunk is there, or failed. Whoever brings the last one does what is to be done with the whole. */
-static void complete(pl_reader *r, pl_read *read, int64_t bytes, pl_status code)
+/* A chunk of so many bytes is there, or failed. Whoever brings the last one does what is to be done with the whole. */
+static void complete(pl_reader *r, const chunk *c, int64_t bytes, pl_status code)
 {
+    pl_read *read = c->read;
+    if (code == PL_OK && c->room != c->home) memcpy(c->home, c->room, (size_t)bytes);
     pthread_mutex_lock(&r->lock);
     if (code != PL_OK) keep_error(read, code);
     read->done += bytes;
@@ -105,14 +126,15 @@ static pl_status read_chunk(const pl_reader *r, chunk c)
 
 static void *run_threads(void *ctx)
 {
-    pl_reader *r = ctx;
+    const worker *w = ctx;
+    pl_reader *r = w->reader;
     chunk c;
     pthread_mutex_lock(&r->lock);
     for (;;) {
         while (!r->head && !r->quit) pthread_cond_wait(&r->work, &r->lock);
-        if (!take(r, &c)) break;
+        if (!take(w, 0, &c)) break;
         pthread_mutex_unlock(&r->lock);
-        complete(r, c.read, c.left, read_chunk(r, c));
+        complete(r, &c, c.left, read_chunk(r, c));
         pthread_mutex_lock(&r->lock);
     }
     pthread_mutex_unlock(&r->lock);
@@ -141,7 +163,7 @@ static void fail_all(pl_reader *r, const chunk *slot, int64_t *size, int *idle, 
 {
     for (int i = 0; i < DEPTH; i++) {
         if (!size[i]) continue;
-        complete(r, slot[i].read, size[i], failed(r, slot[i].at, error));
+        complete(r, &slot[i], size[i], failed(r, slot[i].at, error));
         size[i] = 0;
         idle[(*idles)++] = i;
     }
@@ -149,7 +171,8 @@ static void fail_all(pl_reader *r, const chunk *slot, int64_t *size, int *idle, 
 
 static void *run_uring(void *ctx)
 {
-    pl_reader *r = ctx;
+    worker *w = ctx;
+    pl_reader *r = w->reader;
     chunk slot[DEPTH];
     int64_t size[DEPTH] = { 0 };        /* 0: idle */
     int idle[DEPTH], idles = DEPTH, again[DEPTH], agains = 0, lost = 0;
@@ -158,7 +181,7 @@ static void *run_uring(void *ctx)
         bool end;
         pthread_mutex_lock(&r->lock);
         while (!r->head && !r->quit && idles == DEPTH) pthread_cond_wait(&r->work, &r->lock);
-        while (idles > 0 && take(r, &slot[idle[idles - 1]])) {
+        while (idles > 0 && take(w, idle[idles - 1], &slot[idle[idles - 1]])) {
             again[agains++] = idle[--idles];
             size[idle[idles]] = slot[idle[idles]].left;
         }
@@ -167,11 +190,11 @@ static void *run_uring(void *ctx)
         if (end) return NULL;
         while (agains > 0 && !lost) {
             int i = again[--agains];
-            struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
+            struct io_uring_sqe *sqe = io_uring_get_sqe(&w->ring);
             io_uring_prep_read(sqe, r->fd, slot[i].to, (unsigned)slot[i].left, (uint64_t)slot[i].at);
             io_uring_sqe_set_data64(sqe, (uint64_t)i);
         }
-        int told = lost ? -lost : io_uring_submit_and_wait(&r->ring, 1);
+        int told = lost ? -lost : io_uring_submit_and_wait(&w->ring, 1);
         if (told < 0 && told != -EINTR && told != -EAGAIN && told != -EBUSY) {
             lost = -told;               /* for good: what is under way fails, and what comes */
             fail_all(r, slot, size, idle, &idles, lost);
@@ -179,26 +202,26 @@ static void *run_uring(void *ctx)
             continue;
         }
         struct io_uring_cqe *cqe;
-        while (io_uring_peek_cqe(&r->ring, &cqe) == 0) {
+        while (io_uring_peek_cqe(&w->ring, &cqe) == 0) {
             int i = (int)io_uring_cqe_get_data64(cqe), result = cqe->res;
-            io_uring_cqe_seen(&r->ring, cqe);
+            io_uring_cqe_seen(&w->ring, cqe);
             if (!settle(r, &slot[i], result)) {
                 again[agains++] = i;
                 continue;
             }
-            complete(r, slot[i].read, size[i], slot[i].left == 0 ? PL_OK : result == 0 ? PL_E_INPUT : PL_E_IO);
+            complete(r, &slot[i], size[i], slot[i].left == 0 ? PL_OK : result == 0 ? PL_E_INPUT : PL_E_IO);
             size[i] = 0;
             idle[idles++] = i;
         }
     }
 }
 
-static bool open_ring(pl_reader *r) { return io_uring_queue_init(DEPTH, &r->ring, 0) == 0; }
-static void close_ring(pl_reader *r) { io_uring_queue_exit(&r->ring); }
+static bool open_ring(worker *w) { return io_uring_queue_init(DEPTH, &w->ring, 0) == 0; }
+static void close_ring(worker *w) { io_uring_queue_exit(&w->ring); }
 #else
 static void *run_uring(void *ctx) { return NULL; }
-static bool open_ring(pl_reader *r) { return false; }
-static void close_ring(pl_reader *r) {}
+static bool open_ring(worker *w) { return false; }
+static void close_ring(worker *w) {}
 #endif
 
 /* ---- life ---- */
@@ -216,25 +239,48 @@ static bool try_direct(const char *path, int *fd)
     return good;
 }
 
+/* Disks take requests of so many pieces of memory at a time, 254 with virtio: of 4 KiB each they are a quarter of what
+ * they may be. So chunks are read into huge pages and copied from there, unless the system has none. */
+static void make_room(pl_reader *r)
+{
+    size_t size = (size_t)THREADS * DEPTH * CHUNK, huge = (size_t)pl_cpu_huge_page();
+    if (huge == 0 || size % huge) return;           /* pages may be large in themselves */
+    void *area = mmap(NULL, size + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED) return;
+    r->area = area;
+    r->area_size = size + huge;
+    r->room = r->area + (huge - (uintptr_t)area % huge) % huge;
+    madvise(r->room, size, MADV_HUGEPAGE);
+}
+
 static pl_status open_file(pl_reader *r, const char *wish)
 {
     r->direct = (!wish || strcmp(wish, "buffered") != 0) && try_direct(r->path, &r->fd);
-    if (r->direct) return PL_OK;
+    if (r->direct) {
+        make_room(r);
+        return PL_OK;
+    }
     r->fd = (int)TEMP_FAILURE_RETRY(open(r->path, O_RDONLY | O_CLOEXEC));
     if (r->fd < 0) return pl_fail(PL_E_IO, "cannot open '%s': %s", r->path, strerror(errno));
     return PL_OK;
 }
 
-static pl_status start(pl_reader *r)
+static pl_status start(pl_reader *r, const char *wish)
 {
     static const char *const how[] = {
         "threads, buffered", "threads, direct", "io_uring, buffered", "io_uring, direct",
     };
+    for (int i = 0; i < THREADS; i++, r->workers++) {
+        worker *w = &r->worker[i];
+        *w = (worker){ .reader = r, .number = i };
+        if (i == 0) r->uring = !wish && open_ring(w);
+        else if (r->uring && !open_ring(w)) break;      /* the others do */
+        if (pthread_create(&w->thread, NULL, r->uring ? run_uring : run_threads, w) == 0) continue;
+        if (r->uring) close_ring(w);
+        break;
+    }
     r->stats.how = how[2 * r->uring + r->direct];
-    for (int n = r->uring ? 1 : THREADS; r->threads < n; r->threads++)
-        if (pthread_create(&r->thread[r->threads], NULL, r->uring ? run_uring : run_threads, r) != 0)
-            return r->threads ? PL_OK : pl_fail(PL_E_MEMORY, "cannot start a thread");
-    return PL_OK;
+    return r->workers ? PL_OK : pl_fail(PL_E_MEMORY, "cannot start a thread");
 }
 
 pl_status pl_reader_open(const char *path, pl_reader **out)
@@ -249,8 +295,7 @@ pl_status pl_reader_open(const char *path, pl_reader **out)
     pthread_cond_init(&r->ready, NULL);
     r->path = pl_strdup(path);
     pl_status code = r->path ? open_file(r, wish) : PL_E_MEMORY;
-    if (code == PL_OK) r->uring = !wish && open_ring(r);
-    if (code == PL_OK) code = start(r);
+    if (code == PL_OK) code = start(r, wish);
     if (code == PL_OK) *out = r;
     else pl_reader_close(r);
     return code;
@@ -264,12 +309,15 @@ void pl_reader_close(pl_reader *r)
     r->head = r->tail = NULL;
     pthread_cond_broadcast(&r->work);
     pthread_mutex_unlock(&r->lock);
-    for (int i = 0; i < r->threads; i++) pthread_join(r->thread[i], NULL);
-    if (r->uring) close_ring(r);
+    for (int i = 0; i < r->workers; i++) {
+        pthread_join(r->worker[i].thread, NULL);
+        if (r->uring) close_ring(&r->worker[i]);
+    }
     if (r->fd >= 0) close(r->fd);
     pthread_cond_destroy(&r->work);
     pthread_cond_destroy(&r->ready);
     pthread_mutex_destroy(&r->lock);
+    if (r->area) munmap(r->area, r->area_size);
     pl_free(r->path);
     pl_free(r);
 }

@@ -28,7 +28,7 @@ DOORS = {
     r"popt\.h": r"cli/opts\.c",
     r"mpi\.h": r"cli/ranks\.c",
     r"liburing\.h": r"core/reader\.c",
-    r"sys/mman\.h|sys/statvfs\.h": r"core/(fs|outfile|resident)\.c",
+    r"sys/mman\.h|sys/statvfs\.h": r"core/(fs|outfile|reader|resident)\.c",
     r"fcntl\.h": r"core/(fs|outfile|reader)\.c|cli/child\.c",
     r"sys/wait\.h|sys/prctl\.h|spawn\.h": r"cli/child\.c",
     r".*intrin\.h": r".*_(avx2|avx512|vnni|simd|neon)\w*\.c|core/dtype_simd\.h|quantizers/lanes\.h",
