@@ -181,8 +181,8 @@ static pl_status read_packed(pl_source *s, int tensor, int64_t first, int64_t co
     for (int p = 0; p < out->nparts; p++) {
         pl_part *part = &out->part[p];
         int64_t from = part->stride ? first / pl_max64(1, t->shape.granule) * part->stride : 0;
-        if (streamed) part->ptr = pl_resident_at(state->resident,
-                                                 t->segment) + state->content_at[t->part[p].first] + from;
+        const uint8_t *segment = streamed ? pl_resident_at(state->resident, t->segment) : NULL;
+        if (segment) part->ptr = segment + state->content_at[t->part[p].first] + from;
         else PL_TRY(part_bytes(state, t, p, from, part->bytes, &part->ptr, scratch));
     }
     return PL_OK;
