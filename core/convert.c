@@ -291,6 +291,7 @@ static pl_status check_finite(const job *j)
 static pl_status check_output(const pl_source *source, const pl_sink *sink, const char *path)
 {
     char name[PATH_MAX];
+    if (!path[0]) return PL_OK;             /* a sink without files */
     for (int f = 0; f < sink->files; f++) {
         PL_TRY(pl_sink_file_name(sink, path, f, name));
         for (int i = 0; i < source->files; i++) PL_TRY(pl_path_apart("output", name, source->file[i]));

@@ -104,7 +104,7 @@ CASES = [
     ("diff", ["--codes=1"], "diff models/q8.gguf models/q4.gguf -j 1"),
     ("diff as JSON", ["--codes=1"], "diff models/q8.gguf models/s.pl --json -j 1"),
     ("layout", ["--points=0"], "layout (10,2):(16,4) compose (5,4):(1,5)"),
-    ("verify-load", ["LLAMA_BIN=bin", "PYTHON=none"], "verify-load models/q8.gguf"),
+    ("verify-load", ["--others", "LLAMA_BIN=bin", "PYTHON=none"], "verify-load models/q8.gguf"),
     ("bench", ["--mask=[ 0-9.]+", "--points=1", "--kinds=read-error,too-many-files,memory,output-full"],
      "bench models/q8.gguf --pp 8 --tg 2 --repeats 1 -j 1"),
 ]
