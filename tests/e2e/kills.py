@@ -3,7 +3,7 @@ call by which they change files.
 
 usage: kills.py PLANISH KILL_AT JSON      KILL_AT: libkill_at.so of the build; JSON: where the figures go
 
-Takes some ten minutes of one core. Works in a folder of its own; a failure ends it with a sentence.
+Takes some half an hour of one core. Works in a folder of its own; a failure ends it with a sentence.
 """
 import json
 import os
@@ -56,7 +56,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         make = [sys.executable, os.path.join(HERE, "make_model.py"), "--out", "model", "--tokenizer", STORIES]
-        subprocess.run(make + ["--shape", "small", "--shards", "2"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(make + ["--shape", "small", "--layers", "24", "--shards", "2"], check=True, stdout=subprocess.DEVNULL)
         os.environ["PLANISH_CPU"] = "scalar"            # slow enough for a run of some seconds
         for seed, (out, convert, options) in enumerate(RANDOM, 1):
             found.append(loop(planish, "model", out, convert, f"{options} --seed {seed}"))
