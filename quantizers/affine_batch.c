@@ -49,15 +49,17 @@ static double error_of(const float *w, const float *h, const uint8_t *codes, int
     return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
 
-void pl_affine_keep(const float *w, const float *h, int n, int groups, const affine_batch *mine, affine_batch *out)
+bool pl_affine_less(const float *w, const float *h, int n, const affine_batch *mine, const affine_batch *than, int g)
 {
-    for (int g = 0; g < groups; g++) {
-        const float *x = w + g * n, *weight = h ? h + g * n : NULL;
-        double reference = error_of(x, weight, out->codes + g * n, n, out->scale[g], out->bias[g]);
-        if (!(reference < (double)INFINITY)) continue;
-        if (!(error_of(x, weight, mine->codes + g * n, n, mine->scale[g], mine->bias[g]) < reference)) continue;
-        out->scale[g] = mine->scale[g];
-        out->bias[g] = mine->bias[g];
-        memcpy(out->codes + g * n, mine->codes + g * n, (size_t)n);
-    }
+    const float *x = w + g * n, *weight = h ? h + g * n : NULL;
+    double other = error_of(x, weight, than->codes + g * n, n, than->scale[g], than->bias[g]);
+    if (!(other < (double)INFINITY)) return false;
+    return error_of(x, weight, mine->codes + g * n, n, mine->scale[g], mine->bias[g]) < other;
+}
+
+void pl_affine_take(const affine_batch *from, int n, int g, affine_batch *to)
+{
+    to->scale[g] = from->scale[g];
+    to->bias[g] = from->bias[g];
+    memcpy(to->codes + g * n, from->codes + g * n, (size_t)n);
 }

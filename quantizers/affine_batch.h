@@ -21,9 +21,11 @@ void pl_affine_store(const pl_dtype *stored, const float *x, int n, uint8_t *out
 float pl_affine_not_zero(const pl_dtype *stored, float scale);
 /* Writes the first `groups` of b to the parts of r, as its groups first, first + 1, ...; scale and bias as stored. */
 void pl_affine_put(const pl_group_rows *r, const affine_batch *b, int64_t first, int groups);
-/* Groups of `mine` with less weighted error than those of `out` replace them, errors in double precision of what
- * readers decode; where the reference's error is not finite it stays, for the range check to find. Both with scales as
- * stored. h: importance, or NULL, of the values w, [groups][n] both. */
-void pl_affine_keep(const float *w, const float *h, int n, int groups, const affine_batch *mine, affine_batch *out);
+/* Has group g of `mine` less weighted error than that of `than`? In double precision, of what readers decode; not where
+ * the other error is not finite, for the range check to find. Scales as stored. h: importance, or NULL, of the values
+ * w, [groups][n] both. */
+bool pl_affine_less(const float *w, const float *h, int n, const affine_batch *mine, const affine_batch *than, int g);
+/* Group g of n values. */
+void pl_affine_take(const affine_batch *from, int n, int g, affine_batch *to);
 
 #endif

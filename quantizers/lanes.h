@@ -33,7 +33,7 @@ PL_INLINE int pl_nearest(float x)
  *   v_min, v_max: a < b ? a : b, a > b ? a : b, also for zeros of both signs
  *   v_code(x, low, high): x within +-2^22 to the nearest integer, clamped, as floats
  *   v_code_far(x, low, high): pl_nearest of any x, clamped, as floats
- *   v_f16(x): x as the f16 nearest to it
+ *   v_f16(x): x as the f16 nearest to it;  v_rint(x): to the nearest integer, ties to even
  *   v_put(m, base): lane i to base[i]; v_put_codes: integers below 256 as bytes
  *   v_bits(m): bit i is lane i
  *   v_fours(base, stride): the four lanes from 4k on get the values from base[4k * stride] on
@@ -50,6 +50,7 @@ PL_INLINE vf v_min(vf a, vf b) { return a < b ? a : b; }
 PL_INLINE vf v_max(vf a, vf b) { return a > b ? a : b; }
 PL_INLINE vf v_abs(vf x) { return fabsf(x); }
 PL_INLINE vf v_sqrt(vf x) { return sqrtf(x); }
+PL_INLINE vf v_rint(vf x) { return rintf(x); }
 PL_INLINE vf v_f16(vf x) { return pl_f16_to_f32(pl_f32_to_f16(x)); }
 PL_INLINE vm v_less(vf a, vf b) { return a < b; }
 PL_INLINE vm v_differ(vf a, vf b) { return !(a == b); }
@@ -96,6 +97,7 @@ PL_INLINE vf v_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 PL_INLINE vf v_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 PL_INLINE vf v_abs(vf x) { return vabsq_f32(x); }
 PL_INLINE vf v_sqrt(vf x) { return vsqrtq_f32(x); }
+PL_INLINE vf v_rint(vf x) { return vrndnq_f32(x); }
 PL_INLINE vf v_f16(vf x) { return vcvt_f32_f16(vcvt_f16_f32(x)); }
 PL_INLINE vm v_less(vf a, vf b) { return vcltq_f32(a, b); }
 PL_INLINE vm v_differ(vf a, vf b) { return vmvnq_u32(vceqq_f32(a, b)); }
@@ -146,6 +148,7 @@ PL_INLINE vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 PL_INLINE vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 PL_INLINE vf v_abs(vf x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
 PL_INLINE vf v_sqrt(vf x) { return _mm256_sqrt_ps(x); }
+PL_INLINE vf v_rint(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 PL_INLINE vf v_f16(vf x) { return _mm256_cvtph_ps(_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 PL_INLINE vm v_less(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 PL_INLINE vm v_differ(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_NEQ_UQ); }
@@ -202,6 +205,7 @@ PL_INLINE vf v_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 PL_INLINE vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 PL_INLINE vf v_abs(vf x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x); }
 PL_INLINE vf v_sqrt(vf x) { return _mm512_sqrt_ps(x); }
+PL_INLINE vf v_rint(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 PL_INLINE vf v_f16(vf x) { return _mm512_cvtph_ps(_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 PL_INLINE vm v_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 PL_INLINE vm v_differ(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ); }

@@ -4,13 +4,14 @@ usage: affine.py --tool BUILD/tests/interop/groups_tool [--model FOLDER[=NAME] .
 
 Errors: sum of squared errors over sum of squares, all matrices of the checkpoints (at most N rows of each, evenly
 spread), weights as bf16 and as they are stored; MLX's own (its bytes are those of --encoder reference; the first
-matrix is compared) and the search's. Speed: one thread each, in turn, processor time, the least of several runs, in
+matrix is compared) and the search's. Speed: one thread each, in turn, processor time, the median of several runs, in
 bytes of 16-bit weights per second. docs/results/affine.json keeps what was found.
 """
 import argparse
 import json
 import os
 import re
+import statistics
 import subprocess
 import time
 
@@ -98,14 +99,14 @@ def speed(a):
         mx.eval(held)
         w = np.array(held.astype(mx.float32))
         for kind in KINDS:
-            mlx, ours, best = 1e9, 1e9, 1e9
-            for _ in range(3):
-                mlx = min([mlx] + [mlx_seconds(held, kind) for _ in range(1 if kind in MICRO else 8)])
-                ours = min(ours, encode(a, "reference", kind, floats, w, 30)[0])
-                best = min(best, encode(a, "best", kind, floats, w, 10)[0])
-            rows.append({"type": kind, "weights": floats, "mlx_mb_per_s": w.size * 2e-6 / mlx,
-                         "reference_mb_per_s": w.size * 2e-6 / ours, "best_mb_per_s": w.size * 2e-6 / best,
-                         "times_as_fast": mlx / ours})
+            seconds = {"mlx": [], "reference": [], "best": []}
+            for _ in range(5):
+                seconds["mlx"] += [mlx_seconds(held, kind) for _ in range(1 if kind in MICRO else 8)]
+                for verb, repeats in (("reference", 30), ("best", 10)):
+                    seconds[verb].append(encode(a, verb, kind, floats, w, repeats)[0])
+            took = {name: statistics.median(each) for name, each in seconds.items()}
+            rows.append({"type": kind, "weights": floats, "times_as_fast": took["mlx"] / took["reference"]} |
+                        {f"{name}_mb_per_s": w.size * 2e-6 / each for name, each in took.items()})
             print(rows[-1])
     return rows
 
