@@ -13,7 +13,7 @@
 
 typedef struct arguments {
     const char *model, *out, *type, *recipe, *to, *pre, *stats, *share, *layout;
-    bool dry_run, force, json, allow_nonfinite, pure, resume, symmetric;
+    bool dry_run, force, json, allow_nonfinite, pure, resume, symmetric, stream_ready;
     int part, parts;            /* as --part says; 0: all */
     int32_t threads, encoder;
     int64_t memory, max_shard;
@@ -117,6 +117,7 @@ static pl_status parse(int argc, const char **argv, arguments *a, bool *help)
           "folders: of 5G if nothing is said", 0, 0, NULL },
         { "zstd", 0, PL_OPT_INT, &a->zstd, "LEVEL", "compress what of a pack gets at least 3 % smaller, 1 (quick) to 19 (slow); 0: nothing", 0, PL_ZSTD_LEVELS, NULL },
         { "layout", 0, PL_OPT_TEXT, &a->layout, "NAME", "order of a pack's weights: plain, or marlin, rows4, rows8, nvfp4-atom for what fits them" LINE "(docs/layouts.md)", 0, 0, NULL },
+        { "stream-ready", 0, PL_OPT_FLAG, &a->stream_ready, NULL, "a pack that --resident can use as it comes from the disk: neither --zstd nor --layout", 0, 0, NULL },
         { "force", 'f', PL_OPT_FLAG, &a->force, NULL, "replace an existing output", 0, 0, NULL },
         { "resume", 0, PL_OPT_FLAG, &a->resume, NULL,
           "go on with what a killed or failed run of the same command finished (docs/resume.md)", 0, 0, NULL },
@@ -478,6 +479,10 @@ static pl_status pack_wishes(job *j)
     if (layout && !pl_arrange_known(a->layout))
         return pl_fail(PL_E_WISH, "--layout takes plain, %s, not '%s'", pl_arrange_list(), a->layout);
     if (layout && !pack) return pl_fail(PL_E_WISH, "--layout is for packs (OUT.pl, --to pack) only");
+    if (a->stream_ready && !pack) return pl_fail(PL_E_WISH, "--stream-ready is for packs (OUT.pl, --to pack) only");
+    if (a->stream_ready && (a->zstd || layout))
+        return pl_fail(PL_E_WISH, "--stream-ready and %s exclude each other: a streamed run would have to undo "
+                       "that for every token", layout ? "--layout" : "--zstd");
     j->sink->zstd = a->zstd;
     j->sink->layout = layout ? a->layout : NULL;
     return PL_OK;

@@ -69,6 +69,11 @@ same one.txt two.txt
 try planish convert "$stories" -o x.pl --type int8 --layout marlowe
 try planish convert "$stories" -o x.gguf --type q8_0 --layout rows4
 try planish convert "$stories" -o x.pl --type q4_0 --part 1/2 --zstd 3
+try planish convert "$stories" -o x.pl --type q4_0 --stream-ready --zstd 3
+try planish convert "$stories" -o x.pl --type int8 --stream-ready --layout marlin
+try planish convert "$stories" -o x.gguf --type q4_0 --stream-ready
+try planish convert "$stories" -o ready.pl --type q8_0 --stream-ready -j 2 > /dev/null
+same a.pl ready.pl
 try planish convert "$stories" -o x.gguf --type q4_0 --zstd 3
 try planish convert "$stories" -o x.pl --type q4_0 --zstd 20
 try planish convert "$stories" -o a.pl --type q4_0
