@@ -478,8 +478,8 @@ static pl_status pack_wishes(job *j)
     if (a->zstd && !pack) return pl_fail(PL_E_WISH, "--zstd compresses packs (OUT.pl, --to pack) only");
     if (layout && !pl_arrange_known(a->layout))
         return pl_fail(PL_E_WISH, "--layout takes plain, %s, not '%s'", pl_arrange_list(), a->layout);
-    if (layout && !pack) return pl_fail(PL_E_WISH, "--layout is for packs (OUT.pl, --to pack) only");
-    if (a->stream_ready && !pack) return pl_fail(PL_E_WISH, "--stream-ready is for packs (OUT.pl, --to pack) only");
+    if (!pack && (layout || a->stream_ready))
+        return pl_fail(PL_E_WISH, "%s is for packs (OUT.pl, --to pack) only", layout ? "--layout" : "--stream-ready");
     if (a->stream_ready && (a->zstd || layout))
         return pl_fail(PL_E_WISH, "--stream-ready and %s exclude each other: a streamed run would have to undo "
                        "that for every token", layout ? "--layout" : "--zstd");

@@ -120,8 +120,8 @@ PL_INLINE affine_sums affine_sums_of(const affine_group *a, bool weighted, vf in
 
 PL_INLINE affine_line affine_fit(const affine_group *a, const affine_sums s)
 {
-    vf mean = s.q * a->weights, scale = (s.qx - mean * a->sum) / (s.q2 - mean * s.q);
-    return (affine_line){ scale, (a->sum - scale * s.q) * a->weights, scale * (s.qx - mean * a->sum) };
+    vf mean = s.q * a->weights, together = s.qx - mean * a->sum, scale = together / (s.q2 - mean * s.q);
+    return (affine_line){ scale, (a->sum - scale * s.q) * a->weights, scale * together };
 }
 
 PL_INLINE vm affine_better(const affine_group *a, bool weighted, vf inverse, vf offset, affine_line *best)

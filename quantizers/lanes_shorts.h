@@ -12,16 +12,13 @@
  *   s_top(a, bits): a / 2^(16 - bits), rounded down: the upper `bits` bits, 1 to 15
  *   s_times(a, b): a * b, where that fits
  *   s_dot(a, b): a0 b0 + a1 b1;  i_add(a, b): a + b;  v_whole(a): as a float */
+PL_INLINE vf s_within(vf x) { return v_max(v_min(x, v_every(32767.0f)), v_every(-32767.0f)); }
+
 #if PL_LANES == 1
 typedef struct vs { int16_t even, odd; } vs;
 PL_INLINE int16_t s_fit(int32_t x) { return (int16_t)(x < -32768 ? -32768 : x > 32767 ? 32767 : x); }
 PL_INLINE vs s_every(int16_t x) { return (vs){ x, x }; }
-PL_INLINE vs s_pair(vf a, vf b)
-{
-    a = v_max(v_min(a, 32767.0f), -32767.0f);
-    b = v_max(v_min(b, 32767.0f), -32767.0f);
-    return (vs){ (int16_t)pl_nearest(a), (int16_t)pl_nearest(b) };
-}
+PL_INLINE vs s_pair(vf a, vf b) { return (vs){ (int16_t)pl_nearest(s_within(a)), (int16_t)pl_nearest(s_within(b)) }; }
 PL_INLINE vs s_add(vs a, vs b) { return (vs){ s_fit(a.even + b.even), s_fit(a.odd + b.odd) }; }
 PL_INLINE vs s_scale(vs a, vs b)
 {
@@ -39,8 +36,8 @@ typedef int16x8_t vs;
 PL_INLINE vs s_every(int16_t x) { return vdupq_n_s16(x); }
 PL_INLINE vs s_pair(vf a, vf b)
 {
-    int16x4_t even = vmovn_s32(vcvtnq_s32_f32(v_max(v_min(a, v_every(32767.0f)), v_every(-32767.0f))));
-    int16x4_t odd = vmovn_s32(vcvtnq_s32_f32(v_max(v_min(b, v_every(32767.0f)), v_every(-32767.0f))));
+    int16x4_t even = vmovn_s32(vcvtnq_s32_f32(s_within(a)));
+    int16x4_t odd = vmovn_s32(vcvtnq_s32_f32(s_within(b)));
     return vcombine_s16(vzip1_s16(even, odd), vzip2_s16(even, odd));
 }
 PL_INLINE vs s_add(vs a, vs b) { return vqaddq_s16(a, b); }
@@ -60,9 +57,8 @@ typedef __m256i vs;
 PL_INLINE vs s_every(int16_t x) { return _mm256_set1_epi16(x); }
 PL_INLINE vs s_pair(vf a, vf b)
 {
-    vi even = _mm256_cvtps_epi32(v_max(v_min(a, v_every(32767.0f)), v_every(-32767.0f)));
-    vi odd = _mm256_cvtps_epi32(v_max(v_min(b, v_every(32767.0f)), v_every(-32767.0f)));
-    return _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xaa);
+    vi odd = _mm256_cvtps_epi32(s_within(b));
+    return _mm256_blend_epi16(_mm256_cvtps_epi32(s_within(a)), _mm256_slli_epi32(odd, 16), 0xaa);
 }
 PL_INLINE vs s_add(vs a, vs b) { return _mm256_adds_epi16(a, b); }
 PL_INLINE vs s_scale(vs a, vs b) { return _mm256_mulhrs_epi16(a, b); }
@@ -78,9 +74,8 @@ typedef __m512i vs;
 PL_INLINE vs s_every(int16_t x) { return _mm512_set1_epi16(x); }
 PL_INLINE vs s_pair(vf a, vf b)
 {
-    vi even = _mm512_cvtps_epi32(v_max(v_min(a, v_every(32767.0f)), v_every(-32767.0f)));
-    vi odd = _mm512_cvtps_epi32(v_max(v_min(b, v_every(32767.0f)), v_every(-32767.0f)));
-    return _mm512_mask_blend_epi16(0xaaaaaaaau, even, _mm512_slli_epi32(odd, 16));
+    vi odd = _mm512_cvtps_epi32(s_within(b));
+    return _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_cvtps_epi32(s_within(a)), _mm512_slli_epi32(odd, 16));
 }
 PL_INLINE vs s_add(vs a, vs b) { return _mm512_adds_epi16(a, b); }
 PL_INLINE vs s_scale(vs a, vs b) { return _mm512_mulhrs_epi16(a, b); }

@@ -44,7 +44,8 @@ void pl_micro_begin(const pl_group_rows *r, micro_work *work);
 
 /* Writes the first `groups` of b to the parts of r, as its groups first, first + 1, ... */
 void pl_micro_put(const pl_group_rows *r, const micro_work *work, const micro_batch *b, int64_t first, int groups);
-/* Groups of `mine` with less weighted error than those of `out` replace them, as in pl_affine_keep. */
+/* Groups of `mine` with less weighted error than those of `out` replace them: in double precision, of what readers
+ * decode. h: importance, or NULL. */
 void pl_micro_keep(const micro_work *work, const float *w, const float *h, int groups, const micro_batch *mine,
                    micro_batch *out);
 
